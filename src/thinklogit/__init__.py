@@ -1,0 +1,79 @@
+"""ThinkLogit: a small reasoner steers a large model into long chain-of-thought, with no training of the large one.
+
+    model, tokenizer = thinklogit.load("mini")           # or a trio folder, or a hub id
+    model.generate(**tokenizer(...), alpha=1.0, warmup_tokens=100)
+
+Importing this is cheap: names below load what they need when first used. It also teaches transformers the model type:
+`AutoModelForCausalLM.from_pretrained(trio folder)` works once both are imported, in either order.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+if TYPE_CHECKING:
+    from thinklogit import mini
+    from thinklogit.core.errors import (
+        ContextError,
+        OptionError,
+        RecordError,
+        RunChangedError,
+        ThinkLogitError,
+        TrioError,
+    )
+    from thinklogit.core.fusion import fuse
+    from thinklogit.core.records import Completion, Grade, Problem
+    from thinklogit.core.sampling import SamplingParams
+    from thinklogit.decode.engine import Engine
+    from thinklogit.decode.huggingface import HuggingFaceEngine
+    from thinklogit.decode.mock import MockEngine
+    from thinklogit.models.composite import Guider, ThinkLogitForCausalLM
+    from thinklogit.models.config import ThinkLogitConfig
+    from thinklogit.models.trios import compose, load
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "mini": "thinklogit",
+    "Completion": "thinklogit.core.records",
+    "ContextError": "thinklogit.core.errors",
+    "Engine": "thinklogit.decode.engine",
+    "Grade": "thinklogit.core.records",
+    "Guider": "thinklogit.models.composite",
+    "HuggingFaceEngine": "thinklogit.decode.huggingface",
+    "MockEngine": "thinklogit.decode.mock",
+    "OptionError": "thinklogit.core.errors",
+    "Problem": "thinklogit.core.records",
+    "RecordError": "thinklogit.core.errors",
+    "RunChangedError": "thinklogit.core.errors",
+    "SamplingParams": "thinklogit.core.sampling",
+    "ThinkLogitConfig": "thinklogit.models.config",
+    "ThinkLogitError": "thinklogit.core.errors",
+    "ThinkLogitForCausalLM": "thinklogit.models.composite",
+    "TrioError": "thinklogit.core.errors",
+    "compose": "thinklogit.models.trios",
+    "fuse": "thinklogit.core.fusion",
+    "load": "thinklogit.models.trios",
+}
+
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name == "mini":
+        return import_module("thinklogit.mini")
+    if name not in _HOME:
+        raise AttributeError(f"module 'thinklogit' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOME]
+
+
+def _teach_transformers(_module: Any) -> None:
+    import_module("thinklogit.models.composite")
+
+
+wrapt.register_post_import_hook(_teach_transformers, "transformers.models.auto.configuration_auto")

@@ -1,0 +1,47 @@
+"""Every error a user can cause, and the one line each prints.
+
+    ThinkLogitError
+    ├── OptionError        a value an option cannot take: alpha NaN, an unknown schedule or split
+    ├── TrioError          members that are missing, unreadable, or do not go together
+    ├── ContextError       a prompt, or a prompt with its answer, longer than a member's context
+    ├── RecordError        a line of a record file that cannot be read
+    └── RunChangedError    a run continued with settings other than those it began with
+
+A message says what was expected, what came and what to do next, on one line. The command line prints it and exits
+with a code other than 0; a traceback is for our mistakes only.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ThinkLogitError(Exception):
+    """Parent of all errors raised on purpose by thinklogit."""
+
+
+class OptionError(ThinkLogitError, ValueError):
+    """A value that an option cannot take."""
+
+
+class TrioError(ThinkLogitError):
+    """Members that are missing, unreadable, or do not go together."""
+
+
+class ContextError(ThinkLogitError):
+    """More tokens than a member's context holds."""
+
+
+class RecordError(ThinkLogitError):
+    """A line of a record file that cannot be read."""
+
+
+class RunChangedError(ThinkLogitError):
+    """A run continued with settings other than those it began with."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> OptionError:
+    """The error for an unknown option or registry name: names the nearest known one, else lists them all."""
+    known = sorted(known)
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    return OptionError(f"unknown {kind} {name!r}; {hint}")

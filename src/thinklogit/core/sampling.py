@@ -1,0 +1,108 @@
+"""Sampling, defined once: what a temperature, top-k and top-p make of logits, and how a token is drawn from that.
+
+Every row draws from its own stream of uniform numbers, seeded for its completion alone. So a completion does not depend on
+which others share its batch, and speculation can reuse the same distribution that plain decoding draws from.
+"""
+
+import hashlib
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from thinklogit.core.errors import OptionError
+
+MODES = ("guided", "target", "guider", "base")
+Mode = Literal["guided", "target", "guider", "base"]
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """What one request asks of an engine; the names are those of vLLM and transformers.
+
+    `alpha` and `warmup_tokens` default to the trio's own. `mode` chooses who answers: the guided target, or one member
+    alone as a baseline. `top_k` 0 keeps all tokens; `temperature` 0 is greedy.
+    """
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    n: int = 1
+    seed: int = 0
+    alpha: float | None = None
+    warmup_tokens: int | None = None
+    mode: Mode = "guided"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be sampled from. Raises OptionError."""
+        _require(self.max_new_tokens >= 1, "max_new_tokens", "a whole number, 1 or more", self.max_new_tokens)
+        finite = math.isfinite(self.temperature) and self.temperature >= 0
+        _require(finite, "temperature", "a finite number, 0 (greedy) or more", self.temperature)
+        _require(0 < self.top_p <= 1, "top_p", "a number above 0 and at most 1", self.top_p)
+        _require(self.top_k >= 0, "top_k", "a whole number, 0 (all tokens) or more", self.top_k)
+        _require(self.n >= 1, "n", "a whole number of completions, 1 or more", self.n)
+        _require(self.mode in MODES, "mode", f"one of {', '.join(MODES)}", self.mode)
+
+    def settings(self) -> dict[str, Any]:
+        """What a completion made with these is labelled with: all of them but n, which it does not depend on."""
+        return {name: value for name, value in asdict(self).items() if name != "n"}
+
+
+def _require(holds: bool, name: str, expected: str, got: object) -> None:
+    if not holds:
+        raise OptionError(f"{name} must be {expected}; got {got}")
+
+
+def probabilities(
+    logits: Float[Tensor, "*batch vocab"], temperature: float, top_k: int = 0, top_p: float = 1.0
+) -> Float[Tensor, "*batch vocab"]:
+    """The distribution that is drawn from: temperature, then top-k, then top-p, as transformers orders them.
+
+    Temperature 0 puts all mass on the first of the largest logits. Top-p keeps the smallest set of most probable tokens
+    whose mass reaches `top_p`; of equally probable tokens at its edge, those of lower id. Float32 in, float32 out.
+    """
+    logits = logits.float()
+    if temperature == 0:
+        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    logits = logits / temperature
+    if 0 < top_k < logits.shape[-1]:
+        least = logits.topk(top_k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    probs = logits.softmax(-1)
+    if top_p < 1:
+        probs = _keep_nucleus(probs, top_p)
+    return probs
+
+
+def _keep_nucleus(probs: Float[Tensor, "*batch vocab"], top_p: float) -> Float[Tensor, "*batch vocab"]:
+    ordered, order = probs.sort(dim=-1, descending=True, stable=True)
+    mass_before = ordered.cumsum(-1) - ordered
+    ordered = ordered.masked_fill(mass_before >= top_p, 0.0)
+    kept = torch.zeros_like(probs).scatter_(-1, order, ordered)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+def draw(probs: Float[Tensor, "*batch vocab"], uniforms: Float[Tensor, " *batch"]) -> Int[Tensor, " *batch"]:
+    """One token a row by inverting its cumulative distribution at a uniform number in [0, 1).
+
+    In float64: a float32 running sum over 152,064 rows can stop short of 1 and let a token of probability 0 through.
+    """
+    cumulative = probs.double().cumsum(-1)
+    reach = uniforms.double()[..., None] * cumulative[..., -1:]
+    return (cumulative <= reach).sum(-1)
+
+
+def derive_seed(*parts: object) -> int:
+    """A seed from what identifies a completion, such as (run seed, problem id, completion index); the same on any machine."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def uniform_stream(seed: int, length: int) -> Float[Tensor, " length"]:
+    """The uniform numbers that the tokens of one completion are drawn with, in order."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(length, generator=generator, dtype=torch.float64)

@@ -1,0 +1,76 @@
+"""How the guidance strength depends on the number of tokens generated so far.
+
+A schedule is looked up by name in `SCHEDULES`; each entry names the text that evaluated it.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from thinklogit.core.errors import OptionError, unknown_name
+
+Strengths = Float[Tensor, "batch positions guiders"]
+ScheduleFunction = Callable[
+    [Float[Tensor, "batch guiders"], Int[Tensor, " batch"], Int[Tensor, " positions"]],
+    Strengths,
+]
+
+
+def constant(
+    alpha: Float[Tensor, "batch guiders"], warmup_tokens: Int[Tensor, " batch"], generated: Int[Tensor, " positions"]
+) -> Strengths:
+    """The same alpha at every token; `warmup_tokens` must be 0, which `check_guidance` sees to."""
+    return alpha[:, None, :].expand(-1, len(generated), -1)
+
+
+def warmup(
+    alpha: Float[Tensor, "batch guiders"], warmup_tokens: Int[Tensor, " batch"], generated: Int[Tensor, " positions"]
+) -> Strengths:
+    """A hard switch: 0 for the first `warmup_tokens` generated tokens of a row, then alpha."""
+    begun = generated[None, :] >= warmup_tokens[:, None]  # (batch, positions)
+    return alpha[:, None, :] * begun[:, :, None]
+
+
+class Schedule(NamedTuple):
+    """A schedule's function and where it was evaluated."""
+
+    function: ScheduleFunction
+    reference: str
+
+
+SCHEDULES = {
+    "constant": Schedule(constant, "proxy-tuning, arXiv 2401.08565, equation 2; alpha as in arXiv 2507.12759, section 2"),
+    "warmup": Schedule(warmup, "ThinkLogit, arXiv 2510.09354: 100 tokens of the target alone; ablation 0 to 1000"),
+}
+
+
+def schedule_named(name: str) -> Schedule:
+    """Look a schedule up. Raises OptionError, naming the nearest, when there is none of that name."""
+    if name not in SCHEDULES:
+        raise unknown_name("schedule", name, SCHEDULES)
+    return SCHEDULES[name]
+
+
+def check_guidance(schedule: str, alpha: float, warmup_tokens: int) -> None:
+    """Refuse a strength that is not a finite number, a negative warm-up, and a warm-up that the schedule would ignore."""
+    schedule_named(schedule)
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
+        raise OptionError(f"alpha must be a finite number such as 1.0; got {alpha}")
+    if isinstance(warmup_tokens, bool) or not isinstance(warmup_tokens, int) or warmup_tokens < 0:
+        raise OptionError(f"warmup_tokens must be a whole number of tokens, 0 or more; got {warmup_tokens}")
+    if schedule == "constant" and warmup_tokens:
+        raise OptionError(f"schedule 'constant' has no warm-up, got warmup_tokens={warmup_tokens}; use schedule 'warmup'")
+
+
+def strengths(
+    schedule: str,
+    alpha: Float[Tensor, "batch guiders"],
+    warmup_tokens: Int[Tensor, " batch"],
+    generated: Int[Tensor, " positions"],
+) -> Strengths:
+    """Strength of each guider for each row, where `generated` tokens stand before the one to be predicted."""
+    return schedule_named(schedule).function(alpha.to(torch.float32), warmup_tokens, generated)

@@ -1,0 +1,1 @@
+"""Token loops: one narrow interface, and the engines behind it."""

@@ -1,0 +1,51 @@
+"""Pico models: random weights of real architectures, small enough to build anew in every test."""
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from thinklogit.models.composite import Guider, ThinkLogitForCausalLM
+
+VOCAB = 61
+
+
+def pico(kind: str = "llama", seed: int = 0, vocab: int = VOCAB, width: int = 16, layers: int = 2):
+    """A random model whose logits spread far enough that greedy choices have no near ties."""
+    config_class, model_class = {
+        "llama": (LlamaConfig, LlamaForCausalLM),
+        "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+    }[kind]
+    config = config_class(
+        vocab_size=vocab,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=128,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=0,
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(seed)
+    model = model_class(config).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim == 2:
+                weight.normal_(0, 0.5)
+    model.generation_config.pad_token_id = 0
+    return model
+
+
+def pico_trio(alpha: float = 1.0, warmup_tokens: int = 0, **kwargs):
+    """A wider target of one family, guider and base of another."""
+    guider, base = pico("llama", 2), pico("llama", 3)
+    return ThinkLogitForCausalLM.from_members(
+        pico("qwen2", 1, width=24, layers=3), [Guider(guider, base, alpha)], warmup_tokens=warmup_tokens, **kwargs
+    )
+
+
+@pytest.fixture
+def trio():
+    return pico_trio()
