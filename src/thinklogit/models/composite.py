@@ -225,15 +225,15 @@ class ThinkLogitForCausalLM(PreTrainedModel, GenerationMixin):
 
     def create_masks_for_generate(self, **kwargs: Any) -> Tensor | None:
         """The one 4D mask that every member can use with a static cache; the 2D one where members differ in attention."""
-        configs = self.config.member_configs.values()
-        kinds = {*self.config.layer_types, *(config._attn_implementation for config in configs)}
-        if kinds == {"full_attention", self.target.config._attn_implementation}:
-            cache = member_view(kwargs.pop("past_key_values"), self.config.layer_spans["target"])
-            masks = create_masks_for_generate(
-                **{**kwargs, "config": self.config.member_configs["target"], "past_key_values": cache}
-            )
-            return masks["full_attention"] if isinstance(masks, dict) else masks
-        return kwargs["attention_mask"]
+        attention = {self.get_submodule(name).config._attn_implementation for name in self.config.member_refs}
+        if len(attention) > 1 or set(self.config.layer_types) != {"full_attention"}:
+            return kwargs["attention_mask"]
+        of_target = {
+            "config": self.target.config,
+            "past_key_values": member_view(kwargs["past_key_values"], self.config.layer_spans["target"]),
+        }
+        masks = create_masks_for_generate(**{**kwargs, **of_target})
+        return masks["full_attention"] if isinstance(masks, dict) else masks
 
     def _get_candidate_generator(self, *args: Any, model_kwargs: dict[str, Any], **kwargs: Any) -> Any:
         # transformers hands the model's arguments on to the assistant, which knows nothing of guidance.

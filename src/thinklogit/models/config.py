@@ -101,6 +101,7 @@ class ThinkLogitConfig(PreTrainedConfig):
             check_guidance(self.schedule, pair.get("alpha", 1.0), self.warmup_tokens)
         if self.target is not None and not self.guiders:
             raise OptionError("a trio needs at least one guider with its base; got a target alone")
+        self._asked_attention = kwargs.get("attn_implementation")  # the auto class hands it here and nowhere else
         super().__post_init__(**kwargs)
 
     @property
@@ -178,12 +179,12 @@ class ThinkLogitConfig(PreTrainedConfig):
 
     def to_dict(self) -> dict[str, Any]:
         """As transformers has it, without the configs built from it."""
-        values = super().to_dict()
-        values.pop("_member_configs", None)
-        return values
+        return _without_derived(super().to_dict())
 
     def to_diff_dict(self) -> dict[str, Any]:
         """What goes into config.json."""
-        values = super().to_diff_dict()
-        values.pop("_member_configs", None)
-        return values
+        return _without_derived(super().to_diff_dict())
+
+
+def _without_derived(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in ("_member_configs", "_asked_attention")}

@@ -23,6 +23,8 @@ def load_trio(cls: type, root: str | Path, config: ThinkLogitConfig | None, kwar
     revision = kwargs.get("revision")
     if config is None:
         config = read_config(root, revision=revision, **hub)
+    if config._asked_attention is not None:
+        kwargs = {"attn_implementation": config._asked_attention, **kwargs}
     shares = {name: per_member(name, kwargs[name], config) for name in PER_MEMBER if kwargs.get(name) is not None}
     members = {}
     for name, ref in config.member_refs.items():
