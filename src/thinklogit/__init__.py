@@ -7,6 +7,7 @@ Importing this is cheap: names below load what they need when first used. It als
 `AutoModelForCausalLM.from_pretrained(trio folder)` works once both are imported, in either order.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from thinklogit.core.errors import (
         ContextError,
         OptionError,
+        OutputError,
         RecordError,
         RunChangedError,
         ThinkLogitError,
@@ -44,6 +46,7 @@ _HOME = {
     "HuggingFaceEngine": "thinklogit.decode.huggingface",
     "MockEngine": "thinklogit.decode.mock",
     "OptionError": "thinklogit.core.errors",
+    "OutputError": "thinklogit.core.errors",
     "Problem": "thinklogit.core.records",
     "RecordError": "thinklogit.core.errors",
     "RunChangedError": "thinklogit.core.errors",
@@ -73,7 +76,11 @@ def __dir__() -> list[str]:
 
 
 def _teach_transformers(_module: Any) -> None:
-    import_module("thinklogit.models.composite")
+    models = sys.modules.get("transformers.modeling_utils")
+    # Half loaded it has no PreTrainedModel yet; it imports the configurations itself, and its own hook follows.
+    if models is None or hasattr(models, "PreTrainedModel"):
+        import_module("thinklogit.models.composite")
 
 
-wrapt.register_post_import_hook(_teach_transformers, "transformers.models.auto.configuration_auto")
+for _name in ("transformers.models.auto.configuration_auto", "transformers.modeling_utils"):
+    wrapt.register_post_import_hook(_teach_transformers, _name)

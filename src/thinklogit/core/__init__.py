@@ -1,1 +1,1 @@
-"""Maths and plain records: fusion, schedules, sampling, records, errors. Knows nothing of models, files of weights or commands."""
+"""Maths and plain records: fusion, schedules, sampling, errors. Knows nothing of models, weights or commands."""

@@ -5,6 +5,7 @@
     ├── TrioError          members that are missing, unreadable, or do not go together
     ├── ContextError       a prompt, or a prompt with its answer, longer than a member's context
     ├── RecordError        a line of a record file that cannot be read
+    ├── OutputError        records that cannot be written: a missing folder, a full disk
     └── RunChangedError    a run continued with settings other than those it began with
 
 A message says what was expected, what came and what to do next, on one line. The command line prints it and exits
@@ -28,11 +29,22 @@ class TrioError(ThinkLogitError):
 
 
 class ContextError(ThinkLogitError):
-    """More tokens than a member's context holds."""
+    """More tokens than a member's context holds.
+
+    `prompt_index` says which of several prompts, for whoever knows where that one came from.
+    """
+
+    def __init__(self, message: str, prompt_index: int | None = None) -> None:
+        super().__init__(message)
+        self.prompt_index = prompt_index
 
 
 class RecordError(ThinkLogitError):
     """A line of a record file that cannot be read."""
+
+
+class OutputError(ThinkLogitError):
+    """Records that cannot be written."""
 
 
 class RunChangedError(ThinkLogitError):

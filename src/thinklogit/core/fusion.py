@@ -15,9 +15,9 @@ from torch import Tensor
 class MemberLogits(NamedTuple):
     """Raw next-token logits of one guider and its base.
 
-    The two may be wider or narrower than the target's: rows beyond the target's width are dropped, and target rows that
-    either lacks get delta 0. `shared` marks the target's rows whose token means the same to guider and base; None says
-    that all do.
+    The two may be wider or narrower than the target's: rows beyond the target's width are dropped, and target rows
+    that either lacks get delta 0. `shared` marks the target's rows whose token means the same to guider and base; None
+    says that all do.
     """
 
     guider: Float[Tensor, "*batch guider_vocab"]
@@ -57,8 +57,8 @@ def fuse(
 def delta(pair: MemberLogits) -> Float[Tensor, "*batch common_vocab"]:
     """Guider - base in float32, over the rows that both have.
 
-    Where some rows are not shared with the target, those get 0 and the rest is the difference of log-probabilities over the
-    shared rows, so that "no opinion" does not depend on a constant in either member's logits.
+    Where some rows are not shared with the target, those get 0 and the rest is the difference of log-probabilities over
+    the shared rows, so that "no opinion" does not depend on a constant in either member's logits.
     """
     width = min(pair.guider.shape[-1], pair.base.shape[-1])
     if pair.shared is not None:
@@ -78,4 +78,3 @@ def uncap(logits: Float[Tensor, "*batch vocab"], cap: float) -> Float[Tensor, "*
     Logits rounded onto the cap itself are taken as just below it, where the inverse is finite.
     """
     return torch.atanh((logits.float() / cap).clamp(-1 + 1e-6, 1 - 1e-6)) * cap
-

@@ -1,7 +1,7 @@
 """Problems, completions and grades, and the JSON Lines files they live in.
 
 One record a line, each naming its schema and version, so that a file can be read alone, split or joined with others.
-A reader meets a line half written by a killed process only at the very end of a file; `drop_torn_line` removes it.
+A killed process or a full disk leaves a line half written, at the very end of a file only; `drop_torn_line` removes it.
 """
 
 import json
@@ -57,16 +57,20 @@ class Grade:
 Record = TypeVar("Record", Problem, Completion, Grade)
 
 
+def schema_of(kind: type[Record]) -> str:
+    """The name and version that every line of this kind begins with."""
+    return f"thinklogit.{kind.__name__.lower()}/{SCHEMA_VERSION}"
+
+
 def to_line(record: Problem | Completion | Grade) -> str:
     """The record as one line of JSON, newline included."""
-    schema = f"thinklogit.{type(record).__name__.lower()}/{SCHEMA_VERSION}"
-    return json.dumps({"schema": schema, **asdict(record)}, ensure_ascii=False) + "\n"
+    return json.dumps({"schema": schema_of(type(record)), **asdict(record)}, ensure_ascii=False) + "\n"
 
 
 def from_line(kind: type[Record], line: str, where: str) -> Record:
     """Read one line back as `kind`; `where` (file and line number) goes into the error."""
     row = parse_json_line(line, where)
-    schema = f"thinklogit.{kind.__name__.lower()}/{SCHEMA_VERSION}"
+    schema = schema_of(kind)
     if row.pop("schema", None) != schema:
         raise RecordError(f"{where}: expected a {schema} record; this line is not one. Was it made by another version?")
     try:
@@ -81,17 +85,30 @@ def parse_json_line(line: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise RecordError(f"{where}: expected one JSON object, found {_shorten(line)}: {error.msg}; mend or remove this line") from None
+        raise RecordError(
+            f"{where}: expected one JSON object, found {_shorten(line)}: {error.msg}; mend or remove this line"
+        ) from None
     if not isinstance(row, Mapping):
         raise RecordError(f"{where}: expected one JSON object, found {_shorten(line)}; mend or remove this line")
     return dict(row)
 
 
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Each line with where it stands, as "file:number". Raises RecordError where a file is not text."""
+    with path.open(encoding="utf-8-sig") as lines:
+        try:
+            for number, line in enumerate(lines, start=1):
+                yield f"{path}:{number}", line
+        except UnicodeDecodeError as error:
+            raise RecordError(
+                f"{path}: expected text in UTF-8, found {error.reason}; convert or name another file"
+            ) from None
+
+
 def read_records(kind: type[Record], path: Path) -> Iterator[Record]:
     """Read a file of records, one at a time. Raises RecordError at the first line that is not one."""
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            yield from_line(kind, line, f"{path}:{number}")
+    for where, line in read_lines(path):
+        yield from_line(kind, line, where)
 
 
 def append_record(record: Problem | Completion | Grade, path: Path) -> None:
@@ -102,20 +119,22 @@ def append_record(record: Problem | Completion | Grade, path: Path) -> None:
         os.fsync(lines.fileno())
 
 
-def drop_torn_line(path: Path) -> None:
-    """Cut the half-written last line that a killed process or a full disk left behind, if there is one."""
-    with path.open("rb+") as file:
-        end = file.seek(0, os.SEEK_END)
-        keep = end
-        while keep and not _ends_line(file, keep):
-            keep -= 1
-        if keep < end:
-            file.truncate(keep)
+def drop_torn_line(kind: type[Record], path: Path) -> None:
+    """Cut the half-written last line of a record file, if there is one.
 
-
-def _ends_line(file: Any, end: int) -> bool:
-    file.seek(end - 1)
-    return file.read(1) == b"\n"
+    Raises RecordError, and cuts nothing, when what stands there is not the beginning of such a record: then the file is
+    somebody else's.
+    """
+    content = path.read_bytes()
+    keep = content.rfind(b"\n") + 1
+    torn = content[keep:]
+    opening = f'{{"schema": "{schema_of(kind)}"'.encode()
+    if not torn.startswith(opening[: len(torn)]):
+        raise RecordError(
+            f"{path}: expected {schema_of(kind)} records; this file ends in something else; name another file"
+        )
+    if torn:
+        os.truncate(path, keep)
 
 
 def _shorten(line: str) -> str:

@@ -1,7 +1,7 @@
 """Sampling, defined once: what a temperature, top-k and top-p make of logits, and how a token is drawn from that.
 
-Every row draws from its own stream of uniform numbers, seeded for its completion alone. So a completion does not depend on
-which others share its batch, and speculation can reuse the same distribution that plain decoding draws from.
+Every row draws from its own stream of uniform numbers, seeded for its completion alone. So a completion does not depend
+on which others share its batch, and speculation can reuse the distribution that plain decoding draws from.
 """
 
 import hashlib
@@ -97,7 +97,7 @@ def draw(probs: Float[Tensor, "*batch vocab"], uniforms: Float[Tensor, " *batch"
 
 
 def derive_seed(*parts: object) -> int:
-    """A seed from what identifies a completion, such as (run seed, problem id, completion index); the same on any machine."""
+    """A seed from what identifies a completion, such as (run seed, problem id, index); the same on any machine."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 

@@ -43,7 +43,9 @@ class Schedule(NamedTuple):
 
 
 SCHEDULES = {
-    "constant": Schedule(constant, "proxy-tuning, arXiv 2401.08565, equation 2; alpha as in arXiv 2507.12759, section 2"),
+    "constant": Schedule(
+        constant, "proxy-tuning, arXiv 2401.08565, equation 2; alpha as in arXiv 2507.12759, section 2"
+    ),
     "warmup": Schedule(warmup, "ThinkLogit, arXiv 2510.09354: 100 tokens of the target alone; ablation 0 to 1000"),
 }
 
@@ -56,14 +58,16 @@ def schedule_named(name: str) -> Schedule:
 
 
 def check_guidance(schedule: str, alpha: float, warmup_tokens: int) -> None:
-    """Refuse a strength that is not a finite number, a negative warm-up, and a warm-up that the schedule would ignore."""
+    """Refuse a strength that is not finite, a negative warm-up, and a warm-up that the schedule would ignore."""
     schedule_named(schedule)
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
         raise OptionError(f"alpha must be a finite number such as 1.0; got {alpha}")
     if isinstance(warmup_tokens, bool) or not isinstance(warmup_tokens, int) or warmup_tokens < 0:
         raise OptionError(f"warmup_tokens must be a whole number of tokens, 0 or more; got {warmup_tokens}")
     if schedule == "constant" and warmup_tokens:
-        raise OptionError(f"schedule 'constant' has no warm-up, got warmup_tokens={warmup_tokens}; use schedule 'warmup'")
+        raise OptionError(
+            f"schedule 'constant' has no warm-up, got warmup_tokens={warmup_tokens}; use schedule 'warmup'"
+        )
 
 
 def strengths(

@@ -1,7 +1,7 @@
 """What every engine does: prompts in, completions out.
 
-Engines differ in where and how fast they decode, never in what a prompt or a completion is. A prompt is a text, taken as
-it stands, or a list of chat messages, rendered with the target's chat template: all members see the same text.
+Engines differ in where and how fast they decode, never in what a prompt or a completion is. A prompt is a text, taken
+as it stands, or a list of chat messages, rendered with the target's chat template: all members see the same text.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,13 +1,13 @@
 """The Hugging Face engine: length-bucketed batches that shrink as their rows finish.
 
-`transformers.generate` keeps every finished row until the longest ends, and draws all rows from one generator. Here a row
-leaves its batch when it ends, and draws from its own stream, so that its text does not depend on its neighbours.
+`transformers.generate` keeps every finished row until the longest ends, and draws all rows from one generator. Here a
+row leaves its batch when it ends, and draws from its own stream, so that its text does not depend on its neighbours.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -31,7 +31,7 @@ class Row:
     prompt_ids: list[int]
     params: SamplingParams
     seed: int
-    uniforms: Float[Tensor, " max_new_tokens"] | None = None
+    uniforms: Float[Tensor, " max_new_tokens"]
     new_ids: list[int] = field(default_factory=list)
     ended: bool = False
 
@@ -99,9 +99,10 @@ class HuggingFaceEngine:
 
     def _rows(self, index: int, prompt: Prompt, params: SamplingParams) -> Iterator[Row]:
         ids = self._prompt_ids(prompt)
-        self._check_context(len(ids), params)
+        self._check_context(len(ids), params, index)
         for number in range(params.n):
-            yield Row(index, number, prompt, ids, params, derive_seed(params.seed, prompt, number))
+            seed = derive_seed(params.seed, prompt, number)
+            yield Row(index, number, prompt, ids, params, seed, uniform_stream(seed, params.max_new_tokens))
 
     def _prompt_ids(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
@@ -109,13 +110,14 @@ class HuggingFaceEngine:
         rendered = self.tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
         return self.tokenizer(rendered, add_special_tokens=False)["input_ids"]
 
-    def _check_context(self, prompt_length: int, params: SamplingParams) -> None:
+    def _check_context(self, prompt_length: int, params: SamplingParams, index: int) -> None:
         name, context = self._shortest_context(params)
         asked = prompt_length + params.max_new_tokens
         if prompt_length >= context or (asked > context and not self.allow_past_context):
             raise ContextError(
-                f"the prompt has {prompt_length} tokens and {params.max_new_tokens} new ones are asked for; the context of "
-                f"the {name} holds {context}: shorten the prompt, or ask for at most {max(0, context - prompt_length)}"
+                f"the prompt has {prompt_length} tokens and {params.max_new_tokens} new ones are asked for; the context "
+                f"of the {name} holds {context}: shorten the prompt, or ask for at most {max(0, context - prompt_length)}",
+                index,
             )
 
     def _shortest_context(self, params: SamplingParams) -> tuple[str, int]:
@@ -148,8 +150,6 @@ class HuggingFaceEngine:
         model = self._model_for(rows[0].params)
         ids, mask = self._left_padded(rows, model.device)
         cache = DynamicCache(config=model.config)
-        for row in rows:
-            row.uniforms = uniform_stream(row.seed, row.params.max_new_tokens)
         prompt_length = ids.shape[1]
         while rows:
             positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
@@ -192,7 +192,7 @@ class HuggingFaceEngine:
         return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
     def _text(self, row: Row) -> str:
-        return self.tokenizer.decode(row.new_ids, skip_special_tokens=True)
+        return cast(str, self.tokenizer.decode(row.new_ids, skip_special_tokens=True))
 
     def _completion(self, row: Row) -> Completion:
         reason = "stop" if row.ended else "length"

@@ -6,11 +6,13 @@ whatever crops, reorders or selects rows of the cache keeps the ids in step, and
 can be brought level from the cache alone.
 """
 
+from typing import cast
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import Cache
+from transformers.cache_utils import Cache, CacheLayerMixin
 
 from thinklogit.models.config import ThinkLogitConfig
 
@@ -31,8 +33,9 @@ def member_view(cache: Cache | None, span: slice) -> Cache | None:
     """The part of the cache that belongs to one member; it shares the layers, so nothing is copied."""
     if cache is None:
         return None
-    offloading = {"offloading": True, "offload_only_non_sliding": cache.only_non_sliding} if cache.offloading else {}
-    return Cache(layers=cache.layers[span], **offloading)
+    if cache.offloading:
+        return Cache(layers=cache.layers[span], offloading=True, offload_only_non_sliding=cache.only_non_sliding)
+    return Cache(layers=cache.layers[span])
 
 
 def member_length(cache: Cache, span: slice) -> int:
@@ -43,9 +46,14 @@ def member_length(cache: Cache, span: slice) -> int:
 def remember_ids(cache: Cache, input_ids: Int[Tensor, "batch new"]) -> None:
     """Store the ids that the target is about to take in."""
     ids = input_ids[:, None, :, None]  # (batch, heads=1, new, head_dim=1): a layer's own shape
-    cache.layers[-1].update(ids, ids)
+    _ids_layer(cache).update(ids, ids)
 
 
 def seen_ids(cache: Cache, start: int, stop: int) -> Int[Tensor, "batch some"]:
     """The ids at positions start to stop."""
-    return cache.layers[-1].keys[:, 0, start:stop, 0].to(torch.long)
+    keys = cast(Tensor, _ids_layer(cache).keys)
+    return keys[:, 0, start:stop, 0].to(torch.long)
+
+
+def _ids_layer(cache: Cache) -> CacheLayerMixin:
+    return cast(CacheLayerMixin, cache.layers[-1])

@@ -10,7 +10,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.cache_utils import get_layer_types_and_kwargs
 
-from thinklogit.core.errors import OptionError
+from thinklogit.core.errors import OptionError, TrioError
 from thinklogit.core.schedules import check_guidance
 
 Ranges = list[list[int]]
@@ -40,6 +40,8 @@ class MemberRef:
     def pretrained_config(self) -> PreTrainedConfig:
         """The member's own config, for its text decoder."""
         values = dict(self.config or {})
+        if "model_type" not in values:
+            raise TrioError(f"the trio's config.json lacks the config of its member {self.model!r}; compose the trio again")
         return AutoConfig.for_model(values.pop("model_type"), **values)
 
     def settings(self) -> dict[str, Any]:
@@ -51,8 +53,8 @@ class MemberRef:
 class GuiderRef:
     """One guider with its base.
 
-    `alpha` is the strength that generation uses unless told otherwise. `shared_ranges` are the target's rows whose token
-    guider and base have too, with the same meaning; None says all.
+    `alpha` is the strength that generation uses unless told otherwise. `shared_ranges` are the target's rows whose
+    token guider and base have too, with the same meaning; None says all.
     """
 
     guider: MemberRef
@@ -160,7 +162,7 @@ class ThinkLogitConfig(PreTrainedConfig):
 
     @per_layer_config.setter
     def per_layer_config(self, value: Any) -> None:
-        """transformers may assign one when reading a config; a trio's comes from its members."""
+        """Assigned by transformers when reading a config; a trio's comes from its members."""
 
     @property
     def vocab_size(self) -> int:

@@ -42,11 +42,12 @@ class Guidance(NamedTuple):
         for strength in rows_alpha.flatten().unique().tolist():
             for tokens in rows_warmup.unique().tolist():
                 check_guidance(config.schedule, strength, tokens)
+        guiders = len(config.guider_refs)
         if rows_alpha.ndim == 1:
-            rows_alpha = rows_alpha[:, None].expand(-1, len(config.guiders))
-        if rows_alpha.shape != (batch, len(config.guiders)):
+            rows_alpha = rows_alpha[:, None].expand(-1, guiders)
+        if rows_alpha.shape != (batch, guiders):
             raise OptionError(
-                f"alpha must be one number, one a row ({batch}), or rows by guiders {(batch, len(config.guiders))}; "
+                f"alpha must be one number, one a row ({batch}), or rows by guiders {(batch, guiders)}; "
                 f"got shape {tuple(rows_alpha.shape)}"
             )
         return cls(rows_alpha, rows_warmup, prompt_length)

@@ -3,7 +3,6 @@
 A folder holds config.json, generation_config.json and the tokenizer; members are loaded from wherever it refers to.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,15 @@ def load_trio(cls: type, root: str | Path, config: ThinkLogitConfig | None, kwar
         members[name] = load_member(name, ref, root, revision, {**hub, **own})
     model = cls(config, members)
     model.eval()
+    placed = {name: getattr(member, "hf_device_map", None) for name, member in members.items()}
+    if any(placed.values()):  # transformers and its pipelines look here for what they may move or compile
+        model.hf_device_map = {
+            f"{name}.{part}": at for name, each in placed.items() for part, at in (each or {}).items()
+        }
     try:
-        model.generation_config = GenerationConfig.from_pretrained(root, revision=revision, **_without_code(hub))
+        model.generation_config = GenerationConfig.from_pretrained(
+            root, revision=revision or "main", **_without_code(hub)
+        )
     except OSError:
         model.generation_config = members["target"].generation_config
     return model
@@ -88,7 +94,7 @@ def load_member(
 
 
 def locate(ref: MemberRef, root: str | Path, revision: str | None = None) -> tuple[str, dict[str, Any]]:
-    """Where to load from: a "./folder" lies inside the trio, folder or hub repository; anything else stands for itself."""
+    """Where to load from: a "./folder" lies inside the trio, folder or hub repository; all else stands for itself."""
     if not ref.model.startswith("./"):
         return ref.model, {} if ref.revision is None else {"revision": ref.revision}
     inside = ref.model.removeprefix("./")
@@ -118,9 +124,15 @@ def _with_adapter(member: PreTrainedModel, ref: MemberRef, root: str | Path, nam
 
 def reference_to(member: PreTrainedModel) -> MemberRef:
     """How a trio's config refers to a model in memory: by where it came from, if from anywhere."""
-    came_from = "" if hasattr(member, "peft_config") else member.config.name_or_path
-    path = os.path.abspath(came_from) if came_from and Path(came_from).is_dir() else came_from
-    return MemberRef(model=path or "", config=config_values(member.config))
+    came_from = "" if hasattr(member, "peft_config") else lasting_path(member.config.name_or_path)
+    return MemberRef(model=came_from, config=config_values(member.config))
+
+
+def lasting_path(name_or_path: str | None) -> str:
+    """A hub id as it is; a local folder by its absolute path, which holds wherever the trio is read from."""
+    if name_or_path and Path(name_or_path).is_dir():
+        return str(Path(name_or_path).resolve())
+    return name_or_path or ""
 
 
 def config_values(config: Any) -> dict[str, Any]:
@@ -142,7 +154,9 @@ def save_trio(model: Any, folder: Path, copy_members: bool, kwargs: dict[str, An
         elif refs[name].model.startswith("./"):
             inside = Path(model.config.name_or_path) / refs[name].model
             if not inside.is_dir():
-                raise TrioError(f"the {name} lies inside {model.config.name_or_path!r}; pass copy_members=True to save it")
+                raise TrioError(
+                    f"the {name} lies inside {model.config.name_or_path!r}; pass copy_members=True to save it"
+                )
             refs[name] = _replace(refs[name], model=str(inside.resolve()))
     config = ThinkLogitConfig(**with_refs(model.config, refs))
     config.architectures = [type(model).__name__]
@@ -173,8 +187,9 @@ def _save_member(name: str, member: Any, folder: Path, copy: bool, kwargs: dict[
         if not came_from:
             raise TrioError(f"the {name} wears an adapter on a model with no path: save that model first, then load it")
         member.save_pretrained(folder / f"{inside}-adapter", **kwargs)
-        path = os.path.abspath(came_from) if Path(came_from).is_dir() else came_from
-        return MemberRef(model=path, adapter=f"./{inside}-adapter", config=config_values(below.config))
+        return MemberRef(
+            model=lasting_path(came_from), adapter=f"./{inside}-adapter", config=config_values(below.config)
+        )
     if not copy and member.config.name_or_path:
         return reference_to(member)
     member.save_pretrained(folder / inside, **kwargs)

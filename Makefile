@@ -1,0 +1,46 @@
+# Every verb sets itself up: `make demo` on a fresh clone needs nothing but Python 3.11 or newer.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed-from
+
+.PHONY: help demo test test-all check format bench mini-sweep clean
+
+help: ## list the verbs
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (a few minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@cat pyproject.toml constraints.txt | sha256sum > $@
+
+demo: $(INSTALLED) ## one problem three ways, then a table over 100 held-out problems
+	@$(BIN)/thinklogit demo
+
+test: $(INSTALLED) ## the default test suite, under 3 minutes
+	@$(BIN)/python -m pytest -m "not slow" -n 2
+
+test-all: $(INSTALLED) ## the slow tests too
+	@$(BIN)/python -m pytest -n 2
+
+check: $(INSTALLED) ## format, lint, types, floors, help pages
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/ty check --error-on-warning
+	$(BIN)/lint-imports
+	$(BIN)/python docs/make_help.py --check
+
+format: $(INSTALLED) ## put the format right, and the help pages
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/python docs/make_help.py
+
+bench: $(INSTALLED) ## what one guided step costs, beside a step of the target alone
+	@$(BIN)/python bench/step_cost.py
+
+mini-sweep: $(INSTALLED) ## the mini trio's figures on the dev split, alpha by alpha
+	@$(BIN)/python bench/mini_sweep.py --split dev
+
+clean: ## remove .venv and what tools left behind
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,53 @@
+import pytest
+
+from thinklogit.core.errors import RecordError
+from thinklogit.core.records import Completion, Problem, append_record, drop_torn_line, read_records, to_line
+
+
+def completion(text="4, sicher — 答え", index=0):
+    return Completion("p1", index, [{"role": "user", "content": "2+2?"}], text, 3, "stop", 7, {"alpha": 1.0})
+
+
+def test_round_trip(tmp_path):
+    path = tmp_path / "run.jsonl"
+    for index in range(3):
+        append_record(completion(index=index), path)
+    assert list(read_records(Completion, path)) == [completion(index=index) for index in range(3)]
+
+
+def test_a_line_names_its_schema_and_version():
+    assert to_line(completion()).startswith('{"schema": "thinklogit.completion/1", ')
+
+
+def test_a_torn_last_line_is_dropped_and_whole_lines_are_kept(tmp_path):
+    path = tmp_path / "run.jsonl"
+    for torn in (to_line(completion())[:20], to_line(completion()).rstrip("\n")):
+        path.write_text(to_line(completion()) + torn)
+        drop_torn_line(path)
+        assert path.read_text() == to_line(completion())
+    path.write_text("no end of line anywhere")
+    drop_torn_line(path)
+    assert path.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"schema": "thinklogit.comp\n', r"run.jsonl:2: expected one JSON object, found .*; mend or remove this line"),
+        ("[1]\n", r"run.jsonl:2: expected one JSON object, found '\[1\]'"),
+        ('{"text": "x"}\n', r"run.jsonl:2: expected a thinklogit.completion/1 record"),
+        ('{"schema": "thinklogit.completion/1", "text": "x"}\n', r".*:2: .* holds problem_id.*; this line holds text"),
+    ],
+)  # fmt: skip
+def test_a_corrupt_line_is_named(tmp_path, line, message):
+    path = tmp_path / "run.jsonl"
+    path.write_text(to_line(completion()) + line)
+    with pytest.raises(RecordError, match=message):
+        list(read_records(Completion, path))
+
+
+def test_one_kind_is_not_read_as_another(tmp_path):
+    path = tmp_path / "run.jsonl"
+    append_record(Problem("p1", "2+2?", "4"), path)
+    with pytest.raises(RecordError, match="expected a thinklogit.completion/1 record"):
+        list(read_records(Completion, path))

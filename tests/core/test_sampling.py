@@ -1,0 +1,71 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from thinklogit.core.errors import OptionError
+from thinklogit.core.sampling import SamplingParams, derive_seed, draw, probabilities, uniform_stream
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    temperature=st.floats(0.1, 3),
+    top_k=st.integers(0, 30),
+    top_p=st.floats(0.05, 1),
+)
+@settings(max_examples=80, deadline=None)
+def test_is_what_transformers_samples_from(seed, temperature, top_k, top_p):
+    torch.manual_seed(seed)
+    logits = torch.randn(3, 20) * 3
+    scores = TemperatureLogitsWarper(temperature)(None, logits)
+    if top_k:
+        scores = TopKLogitsWarper(top_k)(None, scores)
+    if top_p < 1:
+        scores = TopPLogitsWarper(top_p)(None, scores)
+    torch.testing.assert_close(probabilities(logits, temperature, top_k, top_p), scores.softmax(-1), atol=1e-5, rtol=0)
+
+
+def test_temperature_zero_is_greedy():
+    assert probabilities(torch.tensor([1.0, 5.0, 5.0]), 0.0).tolist() == [0, 1, 0]
+
+
+def test_draw_inverts_the_cumulative_distribution():
+    probs = torch.tensor([0.0, 0.25, 0.0, 0.75, 0.0]).expand(4, -1)
+    assert draw(probs, torch.tensor([0.0, 0.2499, 0.25, 0.9999999])).tolist() == [1, 1, 3, 3]
+
+
+def test_draw_never_takes_a_token_of_probability_zero_from_a_wide_vocabulary():
+    """A float32 running sum over so many rows ended below 1, and uniform numbers near 1 fell through to masked rows."""
+    torch.manual_seed(0)
+    probs = torch.randn(152_064).softmax(-1)
+    probs[-100:] = 0
+    assert draw(probs, torch.tensor(1 - 2**-53, dtype=torch.float64)) < 152_064 - 100
+
+
+def test_draw_follows_the_distribution():
+    probs = torch.tensor([0.1, 0.2, 0.7])
+    drawn = draw(probs.expand(20_000, -1), uniform_stream(3, 20_000))
+    torch.testing.assert_close(torch.bincount(drawn) / 20_000, probs, atol=0.012, rtol=0)
+
+
+def test_seeds_are_the_same_everywhere_and_differ_by_what_they_name():
+    assert derive_seed(0, "problem", 1) == 5156580328771877187
+    assert len({derive_seed(run, problem, n) for run in range(3) for problem in "abc" for n in range(4)}) == 36
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"temperature": -1.0}, "temperature must be a finite number, 0 .greedy. or more; got -1.0"),
+        ({"temperature": float("nan")}, "temperature must be a finite number"),
+        ({"top_p": 0.0}, "top_p must be a number above 0 and at most 1; got 0.0"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be a whole number, 1 or more; got 0"),
+        ({"n": 0}, "n must be"),
+        ({"top_k": -1}, "top_k must be"),
+        ({"mode": "student"}, "mode must be one of guided, target, guider, base; got student"),
+    ],
+)
+def test_what_cannot_be_sampled_from_is_refused(wrong, message):
+    with pytest.raises(OptionError, match=message):
+        SamplingParams(**wrong)

@@ -1,0 +1,54 @@
+"""The floors of the house, and what importing the package may not cost."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import thinklogit", ["torch", "transformers", "peft", "accelerate", "rich", "cyclopts"]),
+        ("import thinklogit.core.errors, thinklogit.core.records", ["torch", "transformers"]),
+        ("import thinklogit.core.fusion, thinklogit.core.sampling", ["transformers", "accelerate"]),
+        ("import thinklogit.models.composite", ["peft", "rich", "cyclopts"]),
+        ("import thinklogit.cli.app", ["torch", "transformers"]),
+        ("import thinklogit.mini", ["transformers"]),
+    ],
+)
+def test_what_is_not_imported(statement, absent):
+    out = run(f"{statement}\nimport sys; print([name for name in {absent!r} if name in sys.modules])")
+    assert out.strip() == "[]"
+
+
+def test_importing_the_package_takes_less_than_a_third_of_a_second():
+    def seconds():
+        begun = time.perf_counter()
+        run("import thinklogit")
+        return time.perf_counter() - begun
+
+    nothing = min(_timed_nothing() for _ in range(3))
+    assert min(seconds() for _ in range(3)) - nothing < 0.3
+
+
+def _timed_nothing():
+    begun = time.perf_counter()
+    run("pass")
+    return time.perf_counter() - begun
+
+
+@pytest.mark.parametrize("first", ["thinklogit", "transformers"])
+def test_transformers_knows_the_model_type_in_either_order(first):
+    second = {"thinklogit": "transformers", "transformers": "thinklogit"}[first]
+    out = run(
+        f"import {first}, {second}\n"
+        "from transformers import AutoConfig\n"
+        "print(type(AutoConfig.for_model('thinklogit')).__module__)"
+    )
+    assert out.strip() == "thinklogit.models.config"
