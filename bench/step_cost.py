@@ -1,8 +1,8 @@
 """What one guided decoding step costs beside a step of the target alone, in one run on this machine.
 
-Random weights of real shapes: a target shaped like Qwen2.5-0.5B and two members of a twentieth of its parameters, bfloat16.
-The bound is the ratio of parameters, for a step at small batch streams every weight once. Contenders take turns step by
-step, so that both see the same machine; the ratio is that of medians, its interval a bootstrap over rounds.
+Random weights of real shapes: a target shaped like Qwen2.5-0.5B and two members of a twentieth of its parameters, in
+bfloat16. The bound is the ratio of parameters, for a step at small batch streams every weight once. Contenders take
+turns step by step, so that both see the same machine; the ratio is of medians, its interval a bootstrap over rounds.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 
 import torch
-from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
+from transformers import DynamicCache, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
 from thinklogit.models.composite import Guider, ThinkLogitForCausalLM
 
@@ -53,7 +53,7 @@ def synchronize(device: str) -> None:
 class Contender:
     """A model with a filled cache, stepped one token at a time."""
 
-    def __init__(self, model: torch.nn.Module, batch: int, device: str, **guidance: float) -> None:
+    def __init__(self, model: PreTrainedModel, batch: int, device: str, **guidance: float) -> None:
         self.model, self.guidance, self.device = model, guidance, device
         self.cache = DynamicCache(config=model.config)
         self.step(torch.randint(0, 1000, (batch, CONTEXT_TOKENS), device=device))
@@ -109,11 +109,13 @@ def measure(rounds: int, device: str) -> list[dict]:
                 "bound": bound,
                 "allowed": ALLOWED * bound,
                 "rounds": rounds,
+                "parameters": {
+                    "target": parameters(target),
+                    "guider": parameters(small[0]),
+                    "base": parameters(small[1]),
+                },
             }
         )
-    shapes = {"target": parameters(target), "guider": parameters(small[0]), "base": parameters(small[1])}
-    for cell in cells:
-        cell["parameters"] = shapes
     return cells
 
 
@@ -124,12 +126,9 @@ def hardware(device: str) -> dict:
 
 def show(cells: list[dict], where: dict) -> None:
     shapes = " + ".join(f"{n / 1e6:.0f}M" for n in cells[0]["parameters"].values())
-    print(
-        f"one decoding step, {shapes} bfloat16 after {CONTEXT_TOKENS} tokens, on {where['device']} ({where['threads']} threads)"
-    )
-    print(
-        f"{'batch':>5} {'target':>10} {'guided':>10} {'ratio':>7} {'95% interval':>16} {'by parameters':>14} {'allowed':>8}"
-    )
+    print(f"one decoding step of {shapes} parameters, bfloat16, after {CONTEXT_TOKENS} tokens")
+    print(f"on {where['device']}, {where['threads']} threads; {cells[0]['rounds']} rounds, medians")
+    print("batch     target     guided   ratio     95% interval  by parameters  allowed")
     for cell in cells:
         low, high = cell["interval"]
         print(

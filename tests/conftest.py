@@ -2,7 +2,10 @@
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from thinklogit.models.composite import Guider, ThinkLogitForCausalLM
 
@@ -44,6 +47,13 @@ def pico_trio(alpha: float = 1.0, warmup_tokens: int = 0, **kwargs):
     return ThinkLogitForCausalLM.from_members(
         pico("qwen2", 1, width=24, layers=3), [Guider(guider, base, alpha)], warmup_tokens=warmup_tokens, **kwargs
     )
+
+
+def number_tokenizer(vocab: int = VOCAB):
+    """A token a number: "3 14 15" is [3, 14, 15], and back."""
+    tokenizer = Tokenizer(WordLevel({str(number): number for number in range(vocab)}))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, padding_side="left")
 
 
 @pytest.fixture

@@ -52,3 +52,24 @@ def test_transformers_knows_the_model_type_in_either_order(first):
         "print(type(AutoConfig.for_model('thinklogit')).__module__)"
     )
     assert out.strip() == "thinklogit.models.config"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from transformers import AutoModelForCausalLM",
+        "from transformers import DynamicCache, PreTrainedModel",
+        "import transformers.modeling_utils",
+    ],
+)
+def test_whatever_of_transformers_is_imported_first(statement):
+    """The hook once ran while transformers' own modules were half loaded, and broke their import.
+
+    `import thinklogit; from transformers import AutoModelForCausalLM` then failed with a ModuleNotFoundError.
+    """
+    out = run(
+        f"import thinklogit\n{statement}\n"
+        "from transformers import AutoModelForCausalLM, AutoConfig\n"
+        "print(type(AutoConfig.for_model('thinklogit')) in AutoModelForCausalLM._model_mapping.keys())"
+    )
+    assert out.strip() == "True"

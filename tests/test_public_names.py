@@ -13,6 +13,7 @@ NAMES = [
     "HuggingFaceEngine",
     "MockEngine",
     "OptionError",
+    "OutputError",
     "Problem",
     "RecordError",
     "RunChangedError",

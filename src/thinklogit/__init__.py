@@ -75,12 +75,18 @@ def __dir__() -> list[str]:
     return [*globals(), *_HOME]
 
 
+_TAUGHT = {
+    "transformers.models.auto.configuration_auto": "AutoConfig",
+    "transformers.models.auto.modeling_auto": "AutoModelForCausalLM",
+    "transformers.modeling_utils": "PreTrainedModel",
+}
+
+
 def _teach_transformers(_module: Any) -> None:
-    models = sys.modules.get("transformers.modeling_utils")
-    # Half loaded it has no PreTrainedModel yet; it imports the configurations itself, and its own hook follows.
-    if models is None or hasattr(models, "PreTrainedModel"):
+    # One that is half loaded lacks the name still, and calls here itself once it is whole.
+    if all(hasattr(sys.modules[name], wanted) for name, wanted in _TAUGHT.items() if name in sys.modules):
         import_module("thinklogit.models.composite")
 
 
-for _name in ("transformers.models.auto.configuration_auto", "transformers.modeling_utils"):
+for _name in _TAUGHT:
     wrapt.register_post_import_hook(_teach_transformers, _name)

@@ -23,11 +23,28 @@ def test_a_torn_last_line_is_dropped_and_whole_lines_are_kept(tmp_path):
     path = tmp_path / "run.jsonl"
     for torn in (to_line(completion())[:20], to_line(completion()).rstrip("\n")):
         path.write_text(to_line(completion()) + torn)
-        drop_torn_line(path)
+        drop_torn_line(Completion, path)
         assert path.read_text() == to_line(completion())
-    path.write_text("no end of line anywhere")
-    drop_torn_line(path)
-    assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("whole", ["", "a line\n"])
+def test_nothing_is_cut_from_a_file_that_is_not_ours(tmp_path, whole):
+    """Somebody names their notes as the output; the last line, without an end of line, looks torn.
+
+    It is not the beginning of a record, so the file is left as it is.
+    """
+    path = tmp_path / "notes.txt"
+    path.write_text(f"{whole}no end of line")
+    with pytest.raises(RecordError, match=r"notes.txt: expected thinklogit.completion/1 records; .*; name another file"):
+        drop_torn_line(Completion, path)
+    assert path.read_text() == f"{whole}no end of line"
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecordError, match="run.jsonl: expected text in UTF-8, found .*; convert or name another file"):
+        list(read_records(Completion, path))
 
 
 @pytest.mark.parametrize(

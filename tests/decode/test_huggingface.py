@@ -1,25 +1,13 @@
 import pytest
 import torch
-from conftest import pico_trio
+from conftest import number_tokenizer, pico_trio
 from oracle import greedy
 
 from thinklogit.core.errors import ContextError
 from thinklogit.core.sampling import SamplingParams
 from thinklogit.decode.huggingface import HuggingFaceEngine
 
-PROMPTS = ["hello", "a longer prompt", "x", "another one", "middling"]
-
-
-class LetterTokenizer:
-    """A token a letter; ids come back as numbers, so that a text tells every token."""
-
-    pad_token_id = 0
-
-    def __call__(self, text, add_special_tokens=True):
-        return {"input_ids": [ord(letter) % 60 + 1 for letter in text]}
-
-    def decode(self, ids, skip_special_tokens=True):
-        return " ".join(map(str, ids))
+PROMPTS = ["8 5 12 12 15", "1 12 15 14 7 5 18 16 18 15 13", "24", "1 14 15 20 8 5 18", "13 9 4 4 12 9"]
 
 
 @pytest.fixture
@@ -30,11 +18,11 @@ def trio():
 
 
 def engine(trio, **kwargs):
-    return HuggingFaceEngine(trio, LetterTokenizer(), **kwargs)
+    return HuggingFaceEngine(trio, number_tokenizer(), **kwargs)
 
 
 def ids_of(prompt):
-    return LetterTokenizer()(prompt)["input_ids"]
+    return [int(number) for number in prompt.split()]
 
 
 @pytest.mark.parametrize("warmup_tokens", [0, 4])
@@ -69,9 +57,9 @@ def test_each_row_has_its_own_settings(trio):
         SamplingParams(max_new_tokens=5, mode="guider"),
         SamplingParams(max_new_tokens=5, mode="base"),
     ]
-    got = engine(trio).generate(["same prompt"] * 6, settings)
+    got = engine(trio).generate(["19 1 13 5"] * 6, settings)
     pair = (trio.guiders[0].guider, trio.guiders[0].base)
-    prompt = ids_of("same prompt")
+    prompt = ids_of("19 1 13 5")
     expected = [
         greedy(trio.target, [], prompt, 6),
         greedy(trio.target, [(*pair, 1.5)], prompt, 9),
@@ -82,21 +70,21 @@ def test_each_row_has_its_own_settings(trio):
     ]
     for completion, ids in zip(got, expected, strict=True):
         assert ids is None or completion.text == " ".join(map(str, ids))
-    assert got[2] == engine(trio).generate(["same prompt"], settings[2])[0]
+    assert got[2] == engine(trio).generate(["19 1 13 5"], settings[2])[0]
     assert got[1].settings["alpha"] == 1.5
 
 
 def test_a_member_alone_runs_alone(trio):
     trio.target.register_forward_hook(lambda *_: pytest.fail("the target ran"))
-    assert engine(trio).generate(["x"], SamplingParams(max_new_tokens=3, mode="guider"))[0].new_tokens
+    assert engine(trio).generate(["24"], SamplingParams(max_new_tokens=3, mode="guider"))[0].new_tokens
 
 
 def test_the_completions_of_a_prompt_differ_and_the_same_seed_repeats_them(trio):
     params = SamplingParams(max_new_tokens=10, temperature=1.0, n=6)
-    first = [c.text for c in engine(trio).generate(["x"], params)]
+    first = [c.text for c in engine(trio).generate(["24"], params)]
     assert len(set(first)) > 3
-    assert first == [c.text for c in engine(trio).generate(["x"], params)]
-    assert first != [c.text for c in engine(trio).generate(["x"], SamplingParams(**{**params.__dict__, "seed": 1}))]
+    assert first == [c.text for c in engine(trio).generate(["24"], params)]
+    assert first != [c.text for c in engine(trio).generate(["24"], SamplingParams(**{**params.__dict__, "seed": 1}))]
 
 
 def test_finished_completions_are_handed_over_as_they_end(trio):
@@ -108,10 +96,11 @@ def test_finished_completions_are_handed_over_as_they_end(trio):
 
 
 def test_streaming_gives_the_same_text_in_pieces(trio):
+    trio.generation_config.eos_token_id = None
     params = SamplingParams(max_new_tokens=15, temperature=0.8, seed=4)
-    pieces = list(engine(trio).stream("hello", params))
+    pieces = list(engine(trio).stream("8 5 12 12 15", params))
     assert len(pieces) > 5
-    assert "".join(pieces) == engine(trio).generate(["hello"], params)[0].text
+    assert "".join(pieces) == engine(trio).generate(["8 5 12 12 15"], params)[0].text
 
 
 def test_a_request_beyond_the_context_is_refused_unless_asked_for(trio):
@@ -119,15 +108,15 @@ def test_a_request_beyond_the_context_is_refused_unless_asked_for(trio):
     with pytest.raises(
         ContextError, match=r"5 tokens and 200 new ones .* context of the target holds 128: .* at most 123"
     ):
-        engine(trio).generate(["hello"], long)
+        engine(trio).generate(["8 5 12 12 15"], long)
     short = SamplingParams(max_new_tokens=3)
-    assert engine(trio, allow_past_context=True).generate(["hello"], short)[0].new_tokens == 3
+    assert engine(trio, allow_past_context=True).generate(["8 5 12 12 15"], short)[0].new_tokens == 3
     with pytest.raises(ContextError):
-        engine(trio, allow_past_context=True).generate(["x" * 128], short)
+        engine(trio, allow_past_context=True).generate(["24 " * 128], short)
 
 
 def test_gradients_are_not_kept(trio):
     trio.generate = None
-    assert engine(trio).generate(["x"], SamplingParams(max_new_tokens=2))
+    assert engine(trio).generate(["24"], SamplingParams(max_new_tokens=2))
     assert all(p.grad is None for p in trio.parameters())
     assert torch.is_grad_enabled()

@@ -16,7 +16,7 @@ class Interval(NamedTuple):
 
 
 def wilson(correct: int, n: int, z: float = 1.959964) -> Interval:
-    """The Wilson score interval of a share of `correct` in `n`; 95% by default, where `z` is the normal's 97.5th percentile.
+    """The Wilson score interval of a share, `correct` in `n`; 95% where `z` is the normal's 97.5th percentile.
 
     Source: E. B. Wilson, JASA 22 (1927), 209-212; written as in Brown, Cai and DasGupta, Statistical Science 16 (2001),
     equation 4. Unlike mean +- z * standard error it has its coverage near 0 and 1 and for small n.
@@ -26,7 +26,8 @@ def wilson(correct: int, n: int, z: float = 1.959964) -> Interval:
     share = correct / n
     centre = (correct + z**2 / 2) / (n + z**2)
     half = z * math.sqrt(n) / (n + z**2) * math.sqrt(share * (1 - share) + z**2 / (4 * n))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+    # The share lies inside; rounding alone could leave 0 or 1 outside by 1e-18.
+    return Interval(max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
 
 
 class Difference(NamedTuple):

@@ -7,7 +7,7 @@ on which others share its batch, and speculation can reuse the distribution that
 import hashlib
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -16,7 +16,6 @@ from torch import Tensor
 from thinklogit.core.errors import OptionError
 
 MODES = ("guided", "target", "guider", "base")
-Mode = Literal["guided", "target", "guider", "base"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class SamplingParams:
     seed: int = 0
     alpha: float | None = None
     warmup_tokens: int | None = None
-    mode: Mode = "guided"
+    mode: str = "guided"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be sampled from. Raises OptionError."""

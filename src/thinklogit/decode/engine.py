@@ -5,7 +5,7 @@ as it stands, or a list of chat messages, rendered with the target's chat templa
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from thinklogit.core.records import Completion
 from thinklogit.core.sampling import SamplingParams
@@ -14,6 +14,7 @@ Prompt = str | list[dict[str, str]]
 OnFinish = Callable[[int, Completion], None]
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Decodes. Completions depend on prompt, params and seed, never on what else is decoded beside them."""
 

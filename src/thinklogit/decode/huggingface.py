@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from thinklogit.core.errors import ContextError
 from thinklogit.core.records import Completion
@@ -125,12 +125,12 @@ class HuggingFaceEngine:
         contexts = {
             name: config.max_position_embeddings
             for name, config in self.model.config.member_configs.items()
-            if running is self.model or running is self.model.get_submodule(name)
+            if running is self.model or running is self.model.member(name)
         }
         name = min(contexts, key=contexts.__getitem__)
         return name, contexts[name]
 
-    def _model_for(self, params: SamplingParams) -> PreTrainedModel:
+    def _model_for(self, params: SamplingParams) -> Any:
         """Who answers: a member alone runs alone, at its own cost."""
         if params.mode == "guided":
             return self.model

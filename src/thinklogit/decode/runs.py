@@ -135,9 +135,8 @@ def append_to(out: Path, completion: Completion) -> None:
         append_record(completion, out)
     except OSError as error:
         count = len(kept_completions(out))
-        raise OutputError(
-            f"{out}: {error.strerror}; {count} completions are kept there; make room, then repeat the command to continue"
-        ) from None
+        kept = f"completions kept there: {count}; make room, then repeat the command to continue"
+        raise OutputError(f"{out}: {error.strerror}; {kept}") from None
 
 
 def put_in_order(out: Path, lines: Sequence[PromptLine]) -> None:

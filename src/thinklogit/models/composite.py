@@ -33,9 +33,9 @@ from thinklogit.models.guidance import Guidance, Strengths, position_ids_of
 
 
 class GuiderPair(nn.Module):
-    """A small reasoner and the model it was before its reasoning training."""
+    """A small reasoner, with or without an adapter, and the model it was before its reasoning training."""
 
-    def __init__(self, guider: PreTrainedModel, base: PreTrainedModel) -> None:
+    def __init__(self, guider: nn.Module, base: nn.Module) -> None:
         super().__init__()
         self.guider = guider
         self.base = base
@@ -65,7 +65,7 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
     _supports_flex_attn = True
     _can_compile_fullgraph = True
 
-    def __init__(self, config: ThinkLogitConfig, members: dict[str, PreTrainedModel] | None = None) -> None:
+    def __init__(self, config: ThinkLogitConfig, members: dict[str, Any] | None = None) -> None:
         """Take the members given, by module name, or build them with random weights from their configs."""
         super().__init__(config)
         if members is None:
@@ -147,9 +147,9 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
         """
         loading.save_trio(self, Path(save_directory), copy_members, kwargs)
 
-    def member(self, name: str) -> PreTrainedModel:
-        """A member by the name of its module: "target", "guiders.0.guider", "guiders.0.base"."""
-        return cast(PreTrainedModel, self.get_submodule(name))
+    def member(self, name: str) -> Any:
+        """A member, or the adapter around one, by its module's name: "target", "guiders.0.guider", ..."""
+        return self.get_submodule(name)
 
     def get_input_embeddings(self) -> nn.Module:
         """The target's."""

@@ -41,7 +41,7 @@ class MemberRef:
         """The member's own config, for its text decoder."""
         values = dict(self.config or {})
         if "model_type" not in values:
-            raise TrioError(f"the trio's config.json lacks the config of its member {self.model!r}; compose the trio again")
+            raise TrioError(f"the trio's config.json lacks the config of member {self.model!r}; compose the trio again")
         return AutoConfig.for_model(values.pop("model_type"), **values)
 
     def settings(self) -> dict[str, Any]:

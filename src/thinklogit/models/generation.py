@@ -69,7 +69,7 @@ class GuidedGenerationMixin(GenerationMixin):
     def prepare_inputs_for_generation(
         self,
         input_ids: Int[Tensor, "batch seen"],
-        next_sequence_length: int | None = None,
+        next_sequence_length: int | Int[Tensor, ""] | None = None,
         past_key_values: Cache | None = None,
         attention_mask: Tensor | None = None,
         alpha: Tensor | None = None,

@@ -148,7 +148,7 @@ def save_trio(model: Any, folder: Path, copy_members: bool, kwargs: dict[str, An
     folder.mkdir(parents=True, exist_ok=True)
     refs = model.config.member_refs
     for name in refs:
-        member = model.get_submodule(name)
+        member = model.member(name)
         if copy_members or model._referred.get(name) is not member:
             refs[name] = _save_member(name, member, folder, copy_members, kwargs)
         elif refs[name].model.startswith("./"):
