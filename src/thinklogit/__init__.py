@@ -60,7 +60,30 @@ _HOME = {
     "load": "thinklogit.models.trios",
 }
 
-__all__ = sorted([*_HOME, "__version__"])
+__all__ = [
+    "Completion",
+    "ContextError",
+    "Engine",
+    "Grade",
+    "Guider",
+    "HuggingFaceEngine",
+    "MockEngine",
+    "OptionError",
+    "OutputError",
+    "Problem",
+    "RecordError",
+    "RunChangedError",
+    "SamplingParams",
+    "ThinkLogitConfig",
+    "ThinkLogitError",
+    "ThinkLogitForCausalLM",
+    "TrioError",
+    "__version__",
+    "compose",
+    "fuse",
+    "load",
+    "mini",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -35,7 +35,9 @@ def test_nothing_is_cut_from_a_file_that_is_not_ours(tmp_path, whole):
     """
     path = tmp_path / "notes.txt"
     path.write_text(f"{whole}no end of line")
-    with pytest.raises(RecordError, match=r"notes.txt: expected thinklogit.completion/1 records; .*; name another file"):
+    with pytest.raises(
+        RecordError, match=r"notes.txt: expected thinklogit.completion/1 records; .*; name another file"
+    ):
         drop_torn_line(Completion, path)
     assert path.read_text() == f"{whole}no end of line"
 

@@ -46,7 +46,7 @@ GOOD = '{"prompt": "a"}\n'
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (GOOD + '{"prompt": "b"\n', r"in.jsonl:2: expected one JSON object, found '{\"prompt\": \"b\"': Expecting .*; mend"),
+        (GOOD + '{"prompt": "b"\n', r"in.jsonl:2: expected one JSON object, found '{\"prompt\": \"b\"': Exp.*; mend"),
         ("[\n" + GOOD, r"in.jsonl:1: expected one JSON object, found '\['"),
         (GOOD + '{"text": "b"}\n', "in.jsonl:2: expected one of prompt, question, problem, messages; this line has "),
         (GOOD + "{}\n", "in.jsonl:2: expected one of .*; this line has nothing"),

@@ -105,9 +105,7 @@ def test_other_prompts_are_refused(tmp_path):
 
 
 def test_where_a_file_cannot_be_written(tmp_path):
-    with pytest.raises(
-        OutputError, match=r"nowhere: no such folder to write out.jsonl in; make it first, or use another -o"
-    ):
+    with pytest.raises(OutputError, match=r"nowhere: no such folder to write out.jsonl in; make it, or use another -o"):
         runs.check_output(tmp_path / "nowhere" / "out.jsonl")
     with pytest.raises(
         OutputError, match=r"expected a file to write, found a folder; name a file in it, such as .*out.jsonl"

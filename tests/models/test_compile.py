@@ -28,7 +28,7 @@ print(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 @pytest.mark.parametrize(("warmup_tokens", "graphs"), [(0, 1), (5, 2)])
 def test_generate_compiles_its_steps_without_a_graph_break(warmup_tokens, graphs):
-    """With a static cache `generate` does so by itself on a GPU; here it is told to: one graph with guiders, one without."""
+    """As `generate` does by itself on a GPU with a static cache: one graph with guiders, one without."""
     code = COMPILED.format(warmup_tokens=warmup_tokens)
     done = subprocess.run([sys.executable, "-c", code], cwd=TESTS, capture_output=True, text=True)
     assert done.stdout.strip() == str(graphs), done.stderr[-2000:]

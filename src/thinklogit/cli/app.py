@@ -1,13 +1,16 @@
 """The command line: `thinklogit VERB`. Knows the verbs; each verb's own module does the work."""
 
+import os
 import sys
+from collections.abc import Sequence
 
-from cyclopts import App
+from cyclopts import App, CycloptsError, Parameter
 
 from thinklogit import __version__
 from thinklogit.core.errors import ThinkLogitError
 
 EXIT_ERROR = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 app = App(
@@ -15,6 +18,8 @@ app = App(
     help="Long chain-of-thought from a large model you do not train: a small reasoner steers it while it decodes.",
     version=__version__,
     version_flags=["--version"],
+    default_parameter=Parameter(negative_bool=(), show_default=False),
+    suppress_keyboard_interrupt=False,
 )
 app.command("thinklogit.cli.demo:demo")
 app.command("thinklogit.cli.generate:generate")
@@ -23,17 +28,25 @@ app.command("thinklogit.cli.doctor:doctor")
 app.command("thinklogit.cli.mini:app", name="mini")
 
 
-def main() -> None:
-    """Run a command. A user's mistake prints one line and exits with a code other than 0; a traceback is ours."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command, by default the one that this process was called with.
+
+    A user's mistake prints one line and exits with a code other than 0; a traceback is ours.
+    """
     try:
-        app()
+        app(arguments, print_error=False, exit_on_error=False, verbose=False)
+    except CycloptsError as error:
+        verb = " ".join(error.command_chain or ())
+        fail(f"{_one_line(error)} See thinklogit {verb + ' ' if verb else ''}--help", EXIT_USAGE)
     except ThinkLogitError as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        fail("interrupted", EXIT_INTERRUPTED)
+        fail(_one_line(error))
+    except KeyboardInterrupt as interrupt:
+        fail(_one_line(interrupt) or "interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
+        _leave_standard_output()
         sys.exit(EXIT_ERROR)
     except OSError as error:
+        _leave_standard_output()
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
 
 
@@ -41,3 +54,12 @@ def fail(message: str, code: int = EXIT_ERROR) -> None:
     """Print one line where errors go, and leave."""
     print(f"thinklogit: {message}", file=sys.stderr)
     sys.exit(code)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _leave_standard_output() -> None:
+    """Whoever read it has gone, or its disk is full: keep Python from trying again, aloud, at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -74,7 +74,7 @@ def params_of(request: Request, params: SamplingParams) -> SamplingParams:
 def check_output(out: Path) -> None:
     """Refuse a file that could not be written in the end. Raises OutputError."""
     if not out.parent.is_dir():
-        raise OutputError(f"{out.parent}: no such folder to write {out.name} in; make it first, or use another -o")
+        raise OutputError(f"{out.parent}: no such folder to write {out.name} in; make it, or use another -o")
     if out.is_dir():
         raise OutputError(
             f"{out}: expected a file to write, found a folder; name a file in it, such as {out / 'out.jsonl'}"

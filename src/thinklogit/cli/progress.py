@@ -1,0 +1,45 @@
+"""The bar that a person watches while completions come in; nothing where no person looks on."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thinklogit.core.records import Completion
+
+
+@contextmanager
+def completions_bar(done: int, total: int, shown: bool = True) -> Iterator[Callable[["Completion"], None]]:
+    """A bar on standard error, when that is a terminal; yields what to call with each completion as it ends."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("completions"),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
+        task = progress.add_task("", total=total, completed=done, rate="")
+        new_tokens = 0
+
+        def advance(completion: "Completion") -> None:
+            nonlocal new_tokens
+            new_tokens += completion.new_tokens
+            elapsed_s = progress.tasks[0].elapsed or 0.0
+            rate = f"{new_tokens / elapsed_s:.0f} tokens/s" if elapsed_s else ""
+            progress.update(task, advance=1, rate=rate)
+
+        yield advance

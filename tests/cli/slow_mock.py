@@ -1,0 +1,26 @@
+"""`thinklogit` with a trio that answers slowly, to be killed in the middle: python slow_mock.py generate ..."""
+
+import time
+from types import SimpleNamespace
+
+from thinklogit.cli.app import main
+from thinklogit.cli.options import ReadyTrio, TrioOptions
+from thinklogit.decode.mock import MockEngine
+
+
+def reply(prompt, seed):
+    time.sleep(0.05)
+    return f"{prompt} answered with {seed}"
+
+
+def load(options, **engine_options):
+    config = SimpleNamespace(
+        guider_refs=[SimpleNamespace(alpha=1.0)], warmup_tokens=0, schedule="warmup", max_position_embeddings=512
+    )
+    nothing_set = SimpleNamespace(do_sample=None, temperature=None, top_p=None, top_k=None, max_new_tokens=None)
+    return ReadyTrio(MockEngine(reply), options.name, config, nothing_set, False)
+
+
+if __name__ == "__main__":
+    TrioOptions.load = load
+    main()
