@@ -9,7 +9,7 @@ import json
 import os
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from thinklogit.core.records import Completion, Problem
 from thinklogit.mini import backtracks, checks, grade, problems
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-DECODING = {"greedy": {"temperature": 0.0}, "T=0.6": {"temperature": 0.6, "top_p": 0.95}}
+DECODING = {"greedy": SamplingParams(), "T=0.6": SamplingParams(temperature=0.6, top_p=0.95)}
 MEMBERS = ("target", "guider", "base")
 RESULTS = Path(__file__).parent / "results"
 
@@ -72,8 +72,8 @@ class Cell:
 def runs() -> list[tuple[str, str, SamplingParams]]:
     listed = []
     for decoding, settings in DECODING.items():
-        listed += [(decoding, f"{m} alone", SamplingParams(mode=m, **settings)) for m in MEMBERS]
-        listed += [(decoding, f"guided, alpha {a:g}", SamplingParams(alpha=a, **settings)) for a in ALPHAS]
+        listed += [(decoding, f"{m} alone", replace(settings, mode=m)) for m in MEMBERS]
+        listed += [(decoding, f"guided, alpha {a:g}", replace(settings, alpha=a)) for a in ALPHAS]
     return listed
 
 

@@ -45,7 +45,7 @@ def test_nothing_is_cut_from_a_file_that_is_not_ours(tmp_path, whole):
 def test_a_file_that_is_no_text_is_named(tmp_path):
     path = tmp_path / "run.jsonl"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(RecordError, match="run.jsonl: expected text in UTF-8, found .*; convert or name another file"):
+    with pytest.raises(RecordError, match=r"run.jsonl: expected text in UTF-8, found .*; convert or name another file"):
         list(read_records(Completion, path))
 
 
@@ -68,5 +68,5 @@ def test_a_corrupt_line_is_named(tmp_path, line, message):
 def test_one_kind_is_not_read_as_another(tmp_path):
     path = tmp_path / "run.jsonl"
     append_record(Problem("p1", "2+2?", "4"), path)
-    with pytest.raises(RecordError, match="expected a thinklogit.completion/1 record"):
+    with pytest.raises(RecordError, match=r"expected a thinklogit.completion/1 record"):
         list(read_records(Completion, path))

@@ -1,7 +1,7 @@
 """`thinklogit generate`: prompts in, completions out, as text for a person or as records for a file."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,7 +231,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 @contextmanager
-def _out_of_memory_told(batch_size: int) -> Iterator[None]:
+def _out_of_memory_told(batch_size: int) -> Generator[None]:
     import torch
 
     try:

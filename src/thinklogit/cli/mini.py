@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def train(*, out: Path, seed: int = 0, budget: float = 1.0) -> None:
 
 
 @contextmanager
-def _stages(names: Sequence[str]) -> Iterator[Callable[[str, int, int, float], None]]:
+def _stages(names: Sequence[str]) -> Generator[Callable[[str, int, int, float], None]]:
     """A bar for each stage on a terminal; elsewhere a line at each tenth of a stage."""
     from rich.console import Console
 

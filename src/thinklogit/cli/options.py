@@ -1,7 +1,7 @@
 """The options that several verbs share: which trio, and how to sample from it. Loads nothing until asked."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -98,7 +98,7 @@ class TrioOptions:
         if not self.target:
             return load(self.trio or "mini", **how)
         with TemporaryDirectory() as folder:
-            composed = compose(self.target, self.guider, self.base, folder)
+            composed = compose(str(self.target), str(self.guider), str(self.base), folder)
             for finding in composed.findings:
                 if finding.level == "warning":
                     print(f"thinklogit: warning: {finding.message}", file=sys.stderr)
@@ -113,7 +113,7 @@ def _place(member: str | None) -> str:
 
 
 @contextmanager
-def _quiet(doing: str) -> Iterator[None]:
+def _quiet(doing: str) -> Generator[None]:
     """Tell a person what takes so long, in place of transformers' bars and notices."""
     from rich.console import Console
 
@@ -127,7 +127,7 @@ def _quiet(doing: str) -> Iterator[None]:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def _silence() -> Generator[None]:
     yield
 
 
@@ -194,7 +194,7 @@ class SamplingOptions:
         alpha = self._first(self.alpha, alphas[0] if len(set(alphas)) == 1 else None) if guided else None
         warmup = self._first(self.warmup_tokens, trio.config.warmup_tokens) if guided else None
         if guided:
-            check_guidance(trio.config.schedule, 1.0 if alpha is None else alpha, warmup)
+            check_guidance(trio.config.schedule, 1.0 if alpha is None else alpha, warmup or 0)
         most = min(MOST_NEW_TOKENS, trio.config.max_position_embeddings // 2)
         return SamplingParams(
             max_new_tokens=self._first(self.max_new_tokens, own.max_new_tokens, most),

@@ -1,6 +1,6 @@
 """The bar that a person watches while completions come in; nothing where no person looks on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def completions_bar(done: int, total: int, shown: bool = True) -> Iterator[Callable[["Completion"], None]]:
+def completions_bar(done: int, total: int, shown: bool = True) -> Generator[Callable[["Completion"], None]]:
     """A bar on standard error, when that is a terminal; yields what to call with each completion as it ends."""
     from rich.console import Console
     from rich.progress import (

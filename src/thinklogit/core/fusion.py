@@ -47,7 +47,7 @@ def fuse(
     for index, pair in enumerate(pairs):
         difference = delta(pair)
         width = min(fused.shape[-1], difference.shape[-1])
-        fused[..., :width] += alphas[..., index, None] * difference[..., :width]
+        fused[..., :width].addcmul_(alphas[..., index, None], difference[..., :width])
     if cap is not None:
         alone = (alphas == 0).all(-1, keepdim=True)
         fused = torch.where(alone, target.float(), torch.tanh(fused / cap) * cap)
@@ -63,12 +63,12 @@ def delta(pair: MemberLogits) -> Float[Tensor, "*batch common_vocab"]:
     width = min(pair.guider.shape[-1], pair.base.shape[-1])
     if pair.shared is not None:
         width = min(width, pair.shared.shape[-1])
-    guider, base = pair.guider[..., :width].float(), pair.base[..., :width].float()
+    guider, base = pair.guider[..., :width], pair.base[..., :width]
     if pair.shared is None:
-        return guider - base
+        return guider.to(torch.float32, copy=True).sub_(base)
     foreign = ~pair.shared[:width]
-    guider = guider.masked_fill(foreign, -torch.inf).log_softmax(-1)
-    base = base.masked_fill(foreign, -torch.inf).log_softmax(-1)
+    guider = guider.float().masked_fill(foreign, -torch.inf).log_softmax(-1)
+    base = base.float().masked_fill(foreign, -torch.inf).log_softmax(-1)
     return (guider - base).masked_fill(foreign, 0.0)
 
 

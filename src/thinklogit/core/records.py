@@ -57,7 +57,7 @@ class Grade:
 Record = TypeVar("Record", Problem, Completion, Grade)
 
 
-def schema_of(kind: type[Record]) -> str:
+def schema_of(kind: type[Problem | Completion | Grade]) -> str:
     """The name and version that every line of this kind begins with."""
     return f"thinklogit.{kind.__name__.lower()}/{SCHEMA_VERSION}"
 

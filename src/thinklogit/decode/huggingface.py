@@ -115,8 +115,9 @@ class HuggingFaceEngine:
         asked = prompt_length + params.max_new_tokens
         if prompt_length >= context or (asked > context and not self.allow_past_context):
             raise ContextError(
-                f"the prompt has {prompt_length} tokens and {params.max_new_tokens} new ones are asked for; the context "
-                f"of the {name} holds {context}: shorten the prompt, or ask for at most {max(0, context - prompt_length)}",
+                f"the prompt has {prompt_length} tokens and {params.max_new_tokens} new ones are asked for; "
+                f"the context of the {name} holds {context}: "
+                f"shorten the prompt, or ask for at most {max(0, context - prompt_length)}",
                 index,
             )
 

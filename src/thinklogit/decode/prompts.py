@@ -6,7 +6,7 @@
 Empty lines are passed over. A prompt without an id is known by the number of its line.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,12 +46,12 @@ def prompts_in_text(lines: Iterable[str], source: str) -> list[PromptLine]:
     return list(_text_prompts(numbered))
 
 
-def prompts_given(texts: Iterable[str]) -> list[PromptLine]:
+def prompts_given(texts: Sequence[str]) -> list[PromptLine]:
     """Prompts as on a command line, each a text of any number of lines."""
     found = [PromptLine(str(number), text, f"prompt {number}") for number, text in enumerate(texts, start=1)]
-    for line in found:
-        _check_unicode(line.prompt, line.where)
-        if not line.prompt.strip():
+    for text, line in zip(texts, found, strict=True):
+        _check_unicode(text, line.where)
+        if not text.strip():
             raise OptionError(f"{line.where} is empty; write something to answer")
     return found
 

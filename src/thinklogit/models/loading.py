@@ -110,7 +110,7 @@ def quantization_config_of(values: dict[str, Any]) -> Any:
     return AutoQuantizationConfig.from_dict(values)
 
 
-def _with_adapter(member: PreTrainedModel, ref: MemberRef, root: str | Path, name: str) -> PreTrainedModel:
+def _with_adapter(member: PreTrainedModel, ref: MemberRef, root: str | Path, name: str) -> Any:
     try:
         from peft import PeftModel
     except ImportError:
