@@ -79,6 +79,13 @@ def test_a_member_alone_runs_alone(trio):
     assert engine(trio).generate(["24"], SamplingParams(max_new_tokens=3, mode="guider"))[0].new_tokens
 
 
+def test_a_member_alone_ends_at_its_own_end_token(trio):
+    free = engine(trio).generate(["24"], SamplingParams(max_new_tokens=20, mode="guider"))[0].text.split()
+    trio.guiders[0].guider.generation_config.eos_token_id = int(free[4])
+    ended = engine(trio).generate(["24"], SamplingParams(max_new_tokens=20, mode="guider"))[0]
+    assert (ended.finish_reason, ended.new_tokens) == ("stop", free.index(free[4]) + 1)
+
+
 def test_the_completions_of_a_prompt_differ_and_the_same_seed_repeats_them(trio):
     params = SamplingParams(max_new_tokens=10, temperature=1.0, n=6)
     first = [c.text for c in engine(trio).generate(["24"], params)]

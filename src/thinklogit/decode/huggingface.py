@@ -62,8 +62,6 @@ class HuggingFaceEngine:
         self.tokenizer = tokenizer
         self.batch_size = batch_size
         self.allow_past_context = allow_past_context
-        ends = model.generation_config.eos_token_id
-        self.end_ids = frozenset([ends] if isinstance(ends, int) else ends or [])
 
     def generate(
         self,
@@ -150,7 +148,7 @@ class HuggingFaceEngine:
         """Decode a batch, yielding each row at each of its tokens; a row that is done leaves."""
         model = self._model_for(rows[0].params)
         ids, mask = self._left_padded(rows, model.device)
-        cache = DynamicCache(config=model.config)
+        cache, end_ids = DynamicCache(config=model.config), end_ids_of(model)
         prompt_length = ids.shape[1]
         while rows:
             positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
@@ -166,13 +164,13 @@ class HuggingFaceEngine:
             )
             tokens = next_tokens(output.logits[:, -1], rows)
             for row, token in zip(rows, tokens.tolist(), strict=True):
-                row.ended = token in self.end_ids
+                row.ended = token in end_ids
                 row.new_ids.append(token)
                 yield row
             staying = [place for place, row in enumerate(rows) if not row.done]
             if len(staying) < len(rows):
                 rows = [rows[place] for place in staying]
-                kept = torch.tensor(staying, dtype=torch.long, device=tokens.device)
+                kept = torch.tensor(staying, dtype=torch.long)  # on the CPU: members may lie on different devices
                 tokens, mask = tokens[kept], mask[kept]
                 cache.batch_select_indices(kept)
             ids = tokens[:, None]
@@ -199,6 +197,12 @@ class HuggingFaceEngine:
         reason = "stop" if row.ended else "length"
         settings = row.params.settings()
         return Completion("", row.number, row.prompt, self._text(row), len(row.new_ids), reason, row.seed, settings)
+
+
+def end_ids_of(model: Any) -> frozenset[int]:
+    """The ids that end a text of this model's, from its own generation config: a guider alone may have others."""
+    ends = model.generation_config.eos_token_id
+    return frozenset([ends] if isinstance(ends, int) else ends or [])
 
 
 def next_tokens(logits: Float[Tensor, "batch vocab"], rows: Sequence[Row]) -> Int[Tensor, " batch"]:
