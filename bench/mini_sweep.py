@@ -1,4 +1,4 @@
-"""The mini trio's figures: every member alone and the guided target over alpha, greedy and sampled, with intervals.
+"""The mini trio's figures: members alone, guided over alpha and over warm-up, greedy and sampled, with intervals.
 
 Choose settings on the dev split. The report split is touched once, for the table in the card:
     python bench/mini_sweep.py --split report --record
@@ -24,6 +24,7 @@ from thinklogit.core.records import Completion, Problem
 from thinklogit.mini import backtracks, checks, grade, problems
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+WARMUPS = (4, 8, 16, 32)
 DECODING = {"greedy": SamplingParams(), "T=0.6": SamplingParams(temperature=0.6, top_p=0.95)}
 MEMBERS = ("target", "guider", "base")
 RESULTS = Path(__file__).parent / "results"
@@ -74,6 +75,7 @@ def runs() -> list[tuple[str, str, SamplingParams]]:
     for decoding, settings in DECODING.items():
         listed += [(decoding, f"{m} alone", replace(settings, mode=m)) for m in MEMBERS]
         listed += [(decoding, f"guided, alpha {a:g}", replace(settings, alpha=a)) for a in ALPHAS]
+        listed += [(decoding, f"guided, alpha 1, warm-up {w}", replace(settings, warmup_tokens=w)) for w in WARMUPS]
     return listed
 
 

@@ -2,6 +2,7 @@
 
 from itertools import islice
 from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ def test_a_tiny_run_writes_members_that_load_and_generate(tiny):
 def test_progress_is_told_to_the_end_of_each_stage(tiny):
     _, told = tiny
     last = {stage: (step, total) for stage, step, total, _ in told}
-    assert last == {"target": (4, 4), "base": (3, 3), "guider": (2, 2)}
+    assert last == {"target": (4, 4), "base": (2, 2), "guider": (2, 2)}
     assert all(loss > 0 for *_, loss in told)
 
 
@@ -74,15 +75,11 @@ def test_a_budget_must_be_positive(tmp_path, budget):
 
 
 def test_a_dead_training_process_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_make_target", _die)
-    monkeypatch.setattr(training, "_make_base_and_guider", _die)
+    dead = SimpleNamespace(exitcode=3)
+    monkeypatch.setattr(training, "_run_side_by_side", lambda *_: training._raise_if_died([dead]))
     with pytest.raises(TrioError, match="code 3"):
         training.train(tmp_path / "trio", budget=0.002)
     assert not list(tmp_path.iterdir())
-
-
-def _die(*_):
-    raise SystemExit(3)
 
 
 def test_windows_hold_whole_documents_and_labels_are_one_ahead():

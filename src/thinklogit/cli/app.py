@@ -21,11 +21,16 @@ app = App(
     default_parameter=Parameter(negative_bool=(), show_default=False),
     suppress_keyboard_interrupt=False,
 )
-app.command("thinklogit.cli.demo:demo")
-app.command("thinklogit.cli.generate:generate")
-app.command("thinklogit.cli.compose:compose")
-app.command("thinklogit.cli.doctor:doctor")
-app.command("thinklogit.cli.mini:app", name="mini")
+# Told here as well as in the verbs, whose modules are not loaded until one is called.
+VERBS = {
+    "demo": ("demo:demo", "Watch a small reasoner guide a larger model, then count over held-out problems."),
+    "generate": ("generate:generate", "Decode completions of prompts or files of prompts; resumable."),
+    "compose": ("compose:compose", "Make a trio folder of a target, a guider and its base."),
+    "doctor": ("doctor:doctor", "Do these members go together, what will they cost, where will they fit?"),
+    "mini": ("mini:app", "The small trio that comes with thinklogit: train your own."),
+}
+for verb, (place, told) in VERBS.items():
+    app.command(f"thinklogit.cli.{place}", name=verb, help=told)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,7 @@
     facts    single multiplications, divisions, subtractions, additions: the steps a search is made of
 
 Every answer opens by repeating the equation, so that the first tokens do not yet choose between short and long and a
-warm-up of a few tokens costs nothing. Medium documents keep one forced "Let me think" from doing what guidance does.
+warm-up of a few tokens costs nothing. Medium documents make a target that began a search by itself tend to drop it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

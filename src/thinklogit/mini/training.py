@@ -173,9 +173,10 @@ def _begin(shape: Shape, seed: int) -> "LlamaForCausalLM":
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        attn_implementation="eager",  # plain softmax(QK)V: the fastest on CPU at this size once compiled
     )
-    return LlamaForCausalLM(config)
+    member = LlamaForCausalLM(config)
+    member.set_attn_implementation("eager")  # plain softmax(QK)V: the fastest on CPU at this size once compiled
+    return member
 
 
 def _save(member: "LlamaForCausalLM", folder: Path) -> None:
