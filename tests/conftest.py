@@ -1,5 +1,10 @@
 """Pico models: random weights of real architectures, small enough to build anew in every test."""
 
+import os
+
+# Before torch is there: two workers of two threads each on two cores wait for each other, and take four times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from tokenizers import Tokenizer
