@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed-from
 
-.PHONY: help demo test test-all check format bench mini-sweep clean
+.PHONY: help demo test check format bench mini-sweep clean
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,10 +18,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## one problem three ways, then a table over 100 held-out problems
 	@$(BIN)/thinklogit demo
 
-test: $(INSTALLED) ## the default test suite, under 3 minutes
-	@$(BIN)/python -m pytest -m "not slow" -n 2
-
-test-all: $(INSTALLED) ## the slow tests too
+test: $(INSTALLED) ## the test suite, under 3 minutes
 	@$(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED) ## format, lint, types, floors, help pages
