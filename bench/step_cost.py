@@ -12,12 +12,15 @@ import os
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 from transformers import DynamicCache, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM, StaticCache
+from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from thinklogit.models.composite import Guider, ThinkLogitForCausalLM
 
@@ -59,17 +62,18 @@ class Contender:
         room = CONTEXT_TOKENS + 8
         self.model, self.device = model, device
         self.cache = StaticCache(model.config, room) if compiled else DynamicCache(config=model.config)
-        self.forward = model.forward
+        self.compiled: Callable[..., Any] | None = None
         self.step(torch.randint(0, 1000, (batch, CONTEXT_TOKENS), device=device))
         if compiled:
-            self.forward = torch.compile(model.forward, fullgraph=True)
+            self.compiled = torch.compile(model.forward, fullgraph=True)
         self.ids = torch.randint(0, 1000, (batch, 1), device=device)
 
     def step(self, ids: torch.Tensor) -> None:
         past = int(self.cache.get_seq_length())
         positions = torch.arange(past, past + ids.shape[1], device=self.device)[None]
         inputs = self.model.prepare_inputs_for_generation(ids, past_key_values=self.cache, position_ids=positions)
-        self.forward(**inputs, logits_to_keep=1).logits.argmax(-1)
+        forward = self.compiled or self.model
+        forward(**inputs, logits_to_keep=1).logits.argmax(-1)
 
     def timed_step(self) -> float:
         synchronize(self.device)
@@ -78,9 +82,9 @@ class Contender:
         synchronize(self.device)
         elapsed = time.perf_counter() - begun
         for layer in self.cache.layers:  # the next step is the same one again
-            if hasattr(layer, "cumulative_length"):
+            if isinstance(layer, StaticLayer):
                 layer.cumulative_length.sub_(1)
-            else:
+            elif isinstance(layer, DynamicLayer):
                 layer.crop(-1)
         return elapsed
 
@@ -152,8 +156,9 @@ def show(cells: list[dict], where: dict) -> None:
     print("          batch     target     guided   ratio     95% interval  by parameters  allowed")
     for cell in cells:
         low, high = cell["interval"]
+        target_ms, guided_ms = 1e3 * cell["target_step_s"], 1e3 * cell["guided_step_s"]
         print(
-            f"{cell['how']:<9} {cell['batch']:>5} {cell['target_step_s'] * 1e3:>7.1f} ms {cell['guided_step_s'] * 1e3:>7.1f} ms"
+            f"{cell['how']:<9} {cell['batch']:>5} {target_ms:>7.1f} ms {guided_ms:>7.1f} ms"
             f" {cell['ratio']:>7.3f} {f'[{low:.3f}, {high:.3f}]':>16} {cell['bound']:>14.3f} {cell['allowed']:>8.3f}"
         )
 

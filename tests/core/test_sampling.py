@@ -35,8 +35,15 @@ def test_draw_inverts_the_cumulative_distribution():
     assert draw(probs, torch.tensor([0.0, 0.2499, 0.25, 0.9999999])).tolist() == [1, 1, 3, 3]
 
 
-def test_draw_never_takes_a_token_of_probability_zero_from_a_wide_vocabulary():
-    """A float32 running sum over so many rows ended below 1, and uniform numbers near 1 fell through to masked rows."""
+def test_draw_gives_rare_tokens_their_share_of_a_wide_vocabulary():
+    """Near 1 a float32 running sum moves in steps of 6e-8: of sixty tokens of 1e-9 one is drawn, the rest never."""
+    probs = torch.full((100_001,), 1e-9)
+    probs[0] = 1 - 1e-4
+    uniforms = torch.linspace(1 - 1e-6, 1 - 1e-9, 200, dtype=torch.float64)
+    assert len(draw(probs.expand(200, -1), uniforms).unique()) > 190
+
+
+def test_draw_never_takes_a_token_of_probability_zero():
     torch.manual_seed(0)
     probs = torch.randn(152_064).softmax(-1)
     probs[-100:] = 0

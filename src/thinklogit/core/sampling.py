@@ -88,7 +88,7 @@ def _keep_nucleus(probs: Float[Tensor, "*batch vocab"], top_p: float) -> Float[T
 def draw(probs: Float[Tensor, "*batch vocab"], uniforms: Float[Tensor, " *batch"]) -> Int[Tensor, " *batch"]:
     """One token a row by inverting its cumulative distribution at a uniform number in [0, 1).
 
-    In float64: a float32 running sum over 152,064 rows can stop short of 1 and let a token of probability 0 through.
+    In float64: near 1 a float32 running sum moves in steps of 6e-8, and most rarer tokens could never be drawn.
     """
     cumulative = probs.double().cumsum(-1)
     reach = uniforms.double()[..., None] * cumulative[..., -1:]
