@@ -60,7 +60,8 @@ class Contender:
 
     def __init__(self, model: PreTrainedModel, batch: int, device: str, compiled: bool) -> None:
         room = CONTEXT_TOKENS + 8
-        self.model, self.device = model, device
+        self.model: Any = model
+        self.device = device
         self.cache = StaticCache(model.config, room) if compiled else DynamicCache(config=model.config)
         self.compiled: Callable[..., Any] | None = None
         self.step(torch.randint(0, 1000, (batch, CONTEXT_TOKENS), device=device))
