@@ -42,7 +42,7 @@ def test_every_name_loads_and_is_documented(name):
 
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'thinklogit' has no attribute 'Trio'"):
-        thinklogit.Trio  # noqa: B018
+        thinklogit.__getattr__("Trio")
 
 
 def test_every_error_is_a_thinklogit_error_drawn_in_the_tree():

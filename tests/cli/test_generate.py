@@ -466,8 +466,8 @@ def test_members_that_are_missing(thinklogit, tmp_path, pico_members):
     assert outcome == (1, "", "thinklogit: expected --trio, or --target with --guider and --base; got both\n")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
-def test_a_device_that_is_not_there(thinklogit, pico_trio_folder):
+def test_a_device_that_is_not_there(thinklogit, pico_trio_folder, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     message = "--device-map cuda:0: torch finds no CUDA device here; use cpu, or leave it out"
     outcome = thinklogit("generate", "a", "--trio", pico_trio_folder, "--device-map", "cuda:0")
     assert outcome == (1, "", f"thinklogit: {message}\n")

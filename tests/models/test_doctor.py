@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Gemma2Config, LlamaConfig
 
 from thinklogit.core.errors import OptionError, TrioError
-from thinklogit.models import places, trios
+from thinklogit.models import trios
 from thinklogit.models.config import MemberRef
 from thinklogit.models.doctor import memory
 from thinklogit.models.doctor.checkpoints import distance, stored_tensors
@@ -467,8 +467,6 @@ def test_several_guiders_have_numbers(shared):
 
 
 def test_the_mini_trio_has_no_error():
-    if not (places.MINI / "config.json").is_file():
-        pytest.skip("the mini trio is not composed yet")
     assert "error" not in {finding.level for finding in examine("mini")}
 
 

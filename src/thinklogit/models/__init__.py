@@ -4,4 +4,4 @@ The composite comes first, whichever module here is asked for: it teaches transf
 asks for it in the middle of its own import, when a module that began before it would be half there.
 """
 
-import thinklogit.models.composite  # noqa: F401
+from thinklogit.models import composite as composite
