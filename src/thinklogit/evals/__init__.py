@@ -1,0 +1,1 @@
+"""Measures what a trio is worth: tasks, graders, metrics, on the harness of inspect-ai."""

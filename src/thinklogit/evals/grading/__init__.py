@@ -1,0 +1,1 @@
+"""Graders: a completion and a reference in, a verdict out. They know neither models nor tasks."""

@@ -1,0 +1,1 @@
+"""Tables and comparisons, from what evaluations left on disk."""
