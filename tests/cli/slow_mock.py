@@ -3,6 +3,8 @@
 import time
 from types import SimpleNamespace
 
+from transformers import GenerationConfig
+
 from thinklogit.cli.app import main
 from thinklogit.cli.options import ReadyTrio, TrioOptions
 from thinklogit.decode.mock import MockEngine
@@ -17,8 +19,7 @@ def load(options, **engine_options):
     config = SimpleNamespace(
         guider_refs=[SimpleNamespace(alpha=1.0)], warmup_tokens=0, schedule="warmup", max_position_embeddings=512
     )
-    nothing_set = SimpleNamespace(do_sample=None, temperature=None, top_p=None, top_k=None, max_new_tokens=None)
-    return ReadyTrio(MockEngine(reply), options.name, config, nothing_set, False)
+    return ReadyTrio(MockEngine(reply), options.name, config, GenerationConfig(), False)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from thinklogit.core.errors import OptionError
 from thinklogit.core.schedules import SCHEDULES, check_guidance, strengths
 
 ALPHA = torch.tensor([[1.0, 0.5], [2.0, 0.0]])
-GENERATED = torch.arange(4)
+GENERATED = torch.arange(4)[None]
 
 
 def test_warmup_is_a_hard_switch_row_by_row():

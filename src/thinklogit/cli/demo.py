@@ -84,7 +84,7 @@ def demo(
         _say(f"[bold]{shown.question}[/]  ({_origin(shown)})")
     attempts = [attempt(ready, shown, params, mode, None if json else strength) for mode in MODES]
     with completions_bar(0, len(MODES) * n, not json) as advance:
-        tallies = [tally(ready, held_out, params, mode, advance) for mode in MODES]
+        tallies = [tally(ready, held_out, params, mode, lambda done: advance(done.new_tokens)) for mode in MODES]
     if json:
         settings = {"trio": ready.name, **params.settings(), "alpha": strength}
         print(json_format.dumps(_as_json(shown, attempts, tallies, settings)))

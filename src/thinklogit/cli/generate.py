@@ -148,7 +148,7 @@ class Run:
 
             def record(completion: "Completion") -> None:
                 on_record(completion)
-                advance(completion)
+                advance(completion.new_tokens)
 
             runs.decode(self.trio.engine, requests, self.params, self.settings, record)
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cyclopts import Parameter
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from thinklogit.core.sampling import SamplingParams
     from thinklogit.decode.engine import Engine
     from thinklogit.models.config import ThinkLogitConfig
-
-MOST_NEW_TOKENS = 8192
-"""As the paper decodes, arXiv 2507.12759, section 3; less where the trio's context is short."""
 
 
 class ReadyTrio(NamedTuple):
@@ -56,13 +53,13 @@ class TrioOptions:
     def name(self) -> str:
         """What completions say they were made with."""
         if self.target:
-            return f"target={_place(self.target)} guider={_place(self.guider)} base={_place(self.base)}"
-        return _place(self.trio or "mini")
+            return f"target={place_of(self.target)} guider={place_of(self.guider)} base={place_of(self.base)}"
+        return place_of(self.trio or "mini")
 
     def load(self, batch_size: int = 32, allow_past_context: bool = False) -> ReadyTrio:
         """Load the members. Raises TrioError when they are missing or do not go together."""
         self._check()
-        with _quiet(f"loading {self.name}"):
+        with quiet(f"loading {self.name}"):
             import torch
 
             from thinklogit.decode.huggingface import HuggingFaceEngine
@@ -105,7 +102,7 @@ class TrioOptions:
             return load(folder, **how)
 
 
-def _place(member: str | None) -> str:
+def place_of(member: str | None) -> str:
     """A folder by its full path, so that a run can be continued from anywhere; anything else as it is."""
     from pathlib import Path
 
@@ -113,7 +110,7 @@ def _place(member: str | None) -> str:
 
 
 @contextmanager
-def _quiet(doing: str) -> Generator[None]:
+def quiet(doing: str) -> Generator[None]:
     """Tell a person what takes so long, in place of transformers' bars and notices."""
     from rich.console import Console
 
@@ -177,37 +174,12 @@ class SamplingOptions:
 
     def params(self, trio: ReadyTrio) -> "SamplingParams":
         """All settings, with the trio's own where none were given. Raises OptionError."""
-        from thinklogit.core.sampling import SamplingParams
-        from thinklogit.core.schedules import check_guidance
+        from thinklogit.decode.defaults import filled_in
 
-        own, guided = trio.generation_config, self.only is None
-        temperature = self._first(self.temperature, (own.temperature or 1.0) if own.do_sample else 0.0)
-        filters = {"top_p": self._first(self.top_p, own.top_p, 1.0), "top_k": self._first(self.top_k, own.top_k, 0)}
-        if temperature == 0:
-            given = [f"--{name.replace('_', '-')}" for name in filters if getattr(self, name) is not None]
-            if given:
-                raise OptionError(
-                    f"{' and '.join(given)} would change nothing in greedy decoding; add --temperature 0.6"
-                )
-            filters = {}
-        alphas = [pair.alpha for pair in trio.config.guider_refs]
-        alpha = self._first(self.alpha, alphas[0] if len(set(alphas)) == 1 else None) if guided else None
-        warmup = self._first(self.warmup_tokens, trio.config.warmup_tokens) if guided else None
-        if guided:
-            check_guidance(trio.config.schedule, 1.0 if alpha is None else alpha, warmup or 0)
-        most = min(MOST_NEW_TOKENS, trio.config.max_position_embeddings // 2)
-        return SamplingParams(
-            max_new_tokens=self._first(self.max_new_tokens, own.max_new_tokens, most),
-            temperature=temperature,
-            **filters,
-            n=self.n,
-            seed=self.seed,
-            alpha=alpha,
-            warmup_tokens=warmup,
-            mode=self.only or "guided",
-        )
-
-    @staticmethod
-    def _first(*values: Any) -> Any:
-        """The first that is given."""
-        return next((value for value in values if value is not None), None)
+        given = asdict(self) | {"mode": self.only or "guided"}
+        del given["only"]
+        params = filled_in(trio.config, trio.generation_config, given)
+        useless = [f"--{name.replace('_', '-')}" for name in ("top_p", "top_k") if given[name] is not None]
+        if useless and params.temperature == 0:
+            raise OptionError(f"{' and '.join(useless)} would change nothing in greedy decoding; add --temperature 0.6")
+        return params

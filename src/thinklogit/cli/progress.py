@@ -2,15 +2,11 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from thinklogit.core.records import Completion
 
 
 @contextmanager
-def completions_bar(done: int, total: int, shown: bool = True) -> Generator[Callable[["Completion"], None]]:
-    """A bar on standard error, when that is a terminal; yields what to call with each completion as it ends."""
+def completions_bar(done: int, total: int, shown: bool = True) -> Generator[Callable[[int], None]]:
+    """A bar on standard error, when that is a terminal; yields what to call with the tokens of each as it ends."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -33,13 +29,13 @@ def completions_bar(done: int, total: int, shown: bool = True) -> Generator[Call
     )
     with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as progress:
         task = progress.add_task("", total=total, completed=done, rate="")
-        new_tokens = 0
+        all_tokens = 0
 
-        def advance(completion: "Completion") -> None:
-            nonlocal new_tokens
-            new_tokens += completion.new_tokens
+        def advance(new_tokens: int) -> None:
+            nonlocal all_tokens
+            all_tokens += new_tokens
             elapsed_s = progress.tasks[0].elapsed or 0.0
-            rate = f"{new_tokens / elapsed_s:.0f} tokens/s" if elapsed_s else ""
+            rate = f"{all_tokens / elapsed_s:.0f} tokens/s" if elapsed_s else ""
             progress.update(task, advance=1, rate=rate)
 
         yield advance

@@ -6,7 +6,9 @@
     ├── ContextError       a prompt, or a prompt with its answer, longer than a member's context
     ├── RecordError        a line of a record file that cannot be read
     ├── OutputError        records that cannot be written: a missing folder, a full disk
-    └── RunChangedError    a run continued with settings other than those it began with
+    ├── RunChangedError    a run continued with settings other than those it began with
+    ├── SandboxError       programs that cannot be run here in safety
+    └── EvaluationError    an evaluation that cannot go on: a dead server, a grader that fails
 
 A message says what was expected, what came and what to do next, on one line. The command line prints it and exits
 with a code other than 0; a traceback is for our mistakes only.
@@ -49,6 +51,14 @@ class OutputError(ThinkLogitError):
 
 class RunChangedError(ThinkLogitError):
     """A run continued with settings other than those it began with."""
+
+
+class SandboxError(ThinkLogitError):
+    """Programs that cannot be run here in safety."""
+
+
+class EvaluationError(ThinkLogitError):
+    """An evaluation that cannot go on; what was finished is kept."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> OptionError:

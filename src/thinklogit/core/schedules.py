@@ -15,23 +15,27 @@ from thinklogit.core.errors import OptionError, unknown_name
 
 Strengths = Float[Tensor, "batch positions guiders"]
 ScheduleFunction = Callable[
-    [Float[Tensor, "batch guiders"], Int[Tensor, " batch"], Int[Tensor, " positions"]],
+    [Float[Tensor, "batch guiders"], Int[Tensor, " batch"], Int[Tensor, "#batch positions"]],
     Strengths,
 ]
 
 
 def constant(
-    alpha: Float[Tensor, "batch guiders"], warmup_tokens: Int[Tensor, " batch"], generated: Int[Tensor, " positions"]
+    alpha: Float[Tensor, "batch guiders"],
+    warmup_tokens: Int[Tensor, " batch"],
+    generated: Int[Tensor, "#batch positions"],
 ) -> Strengths:
     """The same alpha at every token; `warmup_tokens` must be 0, which `check_guidance` sees to."""
-    return alpha[:, None, :].expand(-1, len(generated), -1)
+    return alpha[:, None, :].expand(-1, generated.shape[-1], -1)
 
 
 def warmup(
-    alpha: Float[Tensor, "batch guiders"], warmup_tokens: Int[Tensor, " batch"], generated: Int[Tensor, " positions"]
+    alpha: Float[Tensor, "batch guiders"],
+    warmup_tokens: Int[Tensor, " batch"],
+    generated: Int[Tensor, "#batch positions"],
 ) -> Strengths:
     """A hard switch: 0 for the first `warmup_tokens` generated tokens of a row, then alpha."""
-    begun = generated[None, :] >= warmup_tokens[:, None]  # (batch, positions)
+    begun = generated >= warmup_tokens[:, None]  # (batch, positions)
     return alpha[:, None, :] * begun[:, :, None]
 
 
@@ -74,7 +78,10 @@ def strengths(
     schedule: str,
     alpha: Float[Tensor, "batch guiders"],
     warmup_tokens: Int[Tensor, " batch"],
-    generated: Int[Tensor, " positions"],
+    generated: Int[Tensor, "#batch positions"],
 ) -> Strengths:
-    """Strength of each guider for each row, where `generated` tokens stand before the one to be predicted."""
+    """Strength of each guider for each row, where `generated` tokens stand before the one to be predicted.
+
+    `generated` holds a row of counts for all rows, or one for each.
+    """
     return schedule_named(schedule).function(alpha.to(torch.float32), warmup_tokens, generated)

@@ -1,44 +1,23 @@
-"""The Hugging Face engine: length-bucketed batches that shrink as their rows finish.
+"""The Hugging Face engine: a batch that rows join as others end.
 
 `transformers.generate` keeps every finished row until the longest ends, and draws all rows from one generator. Here a
-row leaves its batch when it ends, and draws from its own stream, so that its text does not depend on its neighbours.
+row leaves its batch when it ends, another takes its place, and each draws from its own stream.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
-from transformers import DynamicCache, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from thinklogit.core.errors import ContextError
 from thinklogit.core.records import Completion
-from thinklogit.core.sampling import SamplingParams, derive_seed, draw, probabilities, uniform_stream
+from thinklogit.core.sampling import SamplingParams, derive_seed, uniform_stream
+from thinklogit.core.schedules import check_guidance
+from thinklogit.decode.batch import Batch, Row
 from thinklogit.decode.engine import OnFinish, Prompt, params_for_each
 from thinklogit.models.composite import ThinkLogitForCausalLM
-
-
-@dataclass
-class Row:
-    """One completion under way."""
-
-    prompt_index: int
-    number: int
-    prompt: Prompt
-    prompt_ids: list[int]
-    params: SamplingParams
-    seed: int
-    uniforms: Float[Tensor, " max_new_tokens"]
-    new_ids: list[int] = field(default_factory=list)
-    ended: bool = False
-
-    @property
-    def done(self) -> bool:
-        """Whether there is nothing left to decode."""
-        return self.ended or len(self.new_ids) == self.params.max_new_tokens
 
 
 class HuggingFaceEngine:
@@ -73,13 +52,15 @@ class HuggingFaceEngine:
         rows = [
             row
             for index, (prompt, each) in enumerate(zip(prompts, params_for_each(prompts, params), strict=True))
-            for row in self._rows(index, prompt, each)
+            for row in self.rows(prompt, each, index)
         ]
         finished: dict[tuple[int, int], Completion] = {}
-        for batch in self._batches(rows):
-            for row in self._decode(batch):
+        # Alike in length side by side, so that little is padded.
+        waiting = deque(sorted(rows, key=lambda row: (row.params.mode, len(row.prompt_ids), row.params.max_new_tokens)))
+        while waiting:
+            for row in self.decode(waiting):
                 if row.done:
-                    completion = self._completion(row)
+                    completion = self.completion(row, prompts[row.prompt_index])
                     finished[row.prompt_index, row.number] = completion
                     if on_finish:
                         on_finish(row.prompt_index, completion)
@@ -88,21 +69,49 @@ class HuggingFaceEngine:
     def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[str]:
         """See `Engine.stream`."""
         shown = ""
-        for row in self._decode([next(self._rows(0, prompt, params))]):
+        for row in self.decode(deque([next(self.rows(prompt, params))])):
             text = self._text(row)
-            # A character cut in two decodes to the replacement mark until its last byte is there.
-            if row.done or not text.endswith("\N{REPLACEMENT CHARACTER}"):
+            if row.done or not _may_change(text, params.stop):
                 yield text[len(shown) :]
                 shown = text
 
-    def _rows(self, index: int, prompt: Prompt, params: SamplingParams) -> Iterator[Row]:
-        ids = self._prompt_ids(prompt)
+    def rows(self, prompt: Prompt, params: SamplingParams, index: int = 0) -> Iterator[Row]:
+        """The completions that are asked for, none begun. Raises ContextError and OptionError."""
+        if params.alpha is not None:
+            check_guidance(self.model.config.schedule, params.alpha, params.warmup_tokens or 0)
+        ids = self.prompt_ids(prompt)
         self._check_context(len(ids), params, index)
         for number in range(params.n):
             seed = derive_seed(params.seed, prompt, number)
-            yield Row(index, number, prompt, ids, params, seed, uniform_stream(seed, params.max_new_tokens))
+            yield Row(index, number, ids, params, seed, uniform_stream(seed, params.max_new_tokens))
 
-    def _prompt_ids(self, prompt: Prompt) -> list[int]:
+    @torch.inference_mode()
+    def decode(self, waiting: deque[Row]) -> Iterator[Row]:
+        """Decode rows of one mode until none of them is left, yielding each row at each of its tokens.
+
+        Rows are taken from the left of `waiting`, to which others may add meanwhile.
+        """
+        mode = waiting[0].params.mode
+        batch = Batch(self._model_for(waiting[0].params), self.tokenizer.pad_token_id or 0)
+        while batch.rows or (waiting and waiting[0].params.mode == mode):
+            joining = self._joining(batch, waiting, mode)
+            for row in batch.join(joining) if joining else batch.step():
+                row.ended = row.ended or self._stopped(row)
+                yield row
+            batch.let_go()
+
+    def _joining(self, batch: Batch, waiting: deque[Row], mode: str) -> list[Row]:
+        """Who joins now. Not each as soon as there is room: a prompt costs as much as a step of all."""
+        room = self.batch_size - len(batch.rows)
+        if not batch.can_grow or room < max(1, self.batch_size // 8):
+            return []
+        joining: list[Row] = []
+        while waiting and len(joining) < room and waiting[0].params.mode == mode:
+            joining.append(waiting.popleft())
+        return joining
+
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        """What the members read."""
         if isinstance(prompt, str):
             return self.tokenizer(prompt)["input_ids"]
         rendered = self.tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
@@ -135,87 +144,27 @@ class HuggingFaceEngine:
             return self.model
         return self.model.target if params.mode == "target" else getattr(self.model.guiders[0], params.mode)
 
-    def _batches(self, rows: list[Row]) -> Iterator[list[Row]]:
-        """Rows for the same model, alike in length, so that little is padded."""
-        ordered = sorted(rows, key=lambda row: (row.params.mode, len(row.prompt_ids), row.params.max_new_tokens))
-        for _, alike in groupby(ordered, key=lambda row: row.params.mode):
-            group = list(alike)
-            for start in range(0, len(group), self.batch_size):
-                yield group[start : start + self.batch_size]
-
-    @torch.inference_mode()
-    def _decode(self, rows: list[Row]) -> Iterator[Row]:
-        """Decode a batch, yielding each row at each of its tokens; a row that is done leaves."""
-        model = self._model_for(rows[0].params)
-        ids, mask = self._left_padded(rows, model.device)
-        cache, end_ids = DynamicCache(config=model.config), end_ids_of(model)
-        prompt_length = ids.shape[1]
-        while rows:
-            positions = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-            guidance = self._guidance(rows, prompt_length) if model is self.model else {}
-            output = model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-                **guidance,
-            )
-            tokens = next_tokens(output.logits[:, -1], rows)
-            for row, token in zip(rows, tokens.tolist(), strict=True):
-                row.ended = token in end_ids
-                row.new_ids.append(token)
-                yield row
-            staying = [place for place, row in enumerate(rows) if not row.done]
-            if len(staying) < len(rows):
-                rows = [rows[place] for place in staying]
-                kept = torch.tensor(staying, dtype=torch.long)  # on the CPU: members may lie on different devices
-                tokens, mask = tokens[kept], mask[kept]
-                cache.batch_select_indices(kept)
-            ids = tokens[:, None]
-            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-
-    def _guidance(self, rows: list[Row], prompt_length: int) -> dict[str, Any]:
-        own = [pair.alpha for pair in self.model.config.guider_refs]
-        alpha = [own if row.params.alpha is None else [row.params.alpha] * len(own) for row in rows]
-        default = self.model.config.warmup_tokens
-        warmup = [default if row.params.warmup_tokens is None else row.params.warmup_tokens for row in rows]
-        return {"alpha": torch.tensor(alpha), "warmup_tokens": torch.tensor(warmup), "prompt_length": prompt_length}
-
-    def _left_padded(self, rows: list[Row], device: torch.device) -> tuple[Int[Tensor, "batch prompt"], Tensor]:
-        length = max(len(row.prompt_ids) for row in rows)
-        pad = self.tokenizer.pad_token_id or 0
-        ids = [[pad] * (length - len(row.prompt_ids)) + row.prompt_ids for row in rows]
-        mask = [[0] * (length - len(row.prompt_ids)) + [1] * len(row.prompt_ids) for row in rows]
-        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+    def _stopped(self, row: Row) -> bool:
+        if not row.params.stop:
+            return False
+        # A token holds a byte or more, but for special ones.
+        tail = row.new_ids[-(max(len(stop.encode()) for stop in row.params.stop) + 8) :]
+        text = cast(str, self.tokenizer.decode(tail, skip_special_tokens=True))
+        return any(stop in text for stop in row.params.stop)
 
     def _text(self, row: Row) -> str:
-        return cast(str, self.tokenizer.decode(row.new_ids, skip_special_tokens=True))
+        text = cast(str, self.tokenizer.decode(row.new_ids, skip_special_tokens=True))
+        return text[: min([text.find(stop) for stop in row.params.stop if stop in text], default=len(text))]
 
-    def _completion(self, row: Row) -> Completion:
+    def completion(self, row: Row, prompt: Prompt) -> Completion:
+        """The record of a row that is done."""
         reason = "stop" if row.ended else "length"
-        settings = row.params.settings()
-        return Completion("", row.number, row.prompt, self._text(row), len(row.new_ids), reason, row.seed, settings)
+        return Completion(
+            "", row.number, prompt, self._text(row), len(row.new_ids), reason, row.seed, row.params.settings()
+        )
 
 
-def end_ids_of(model: Any) -> frozenset[int]:
-    """The ids that end a text of this model's, from its own generation config: a guider alone may have others."""
-    ends = model.generation_config.eos_token_id
-    return frozenset([ends] if isinstance(ends, int) else ends or [])
-
-
-def next_tokens(logits: Float[Tensor, "batch vocab"], rows: Sequence[Row]) -> Int[Tensor, " batch"]:
-    """One token a row, each with its own settings and from its own stream."""
-    tokens = torch.empty(len(rows), dtype=torch.long, device=logits.device)
-    kinds: dict[tuple[float, int, float], list[int]] = {}
-    for place, row in enumerate(rows):
-        kinds.setdefault((row.params.temperature, row.params.top_k, row.params.top_p), []).append(place)
-    for (temperature, top_k, top_p), places in kinds.items():
-        chosen = torch.tensor(places, device=logits.device)
-        if temperature == 0:
-            tokens[chosen] = logits[chosen].argmax(-1)
-            continue
-        uniforms = torch.stack([rows[place].uniforms[len(rows[place].new_ids)] for place in places])
-        tokens[chosen] = draw(probabilities(logits[chosen], temperature, top_k, top_p), uniforms.to(logits.device))
-    return tokens
+def _may_change(text: str, stops: Sequence[str]) -> bool:
+    """Whether the end of the text is not settled: half a character, or the beginning of a stop string."""
+    begun = (stop[:length] for stop in stops for length in range(1, len(stop)))
+    return text.endswith("\N{REPLACEMENT CHARACTER}") or any(text.endswith(beginning) for beginning in begun)

@@ -11,8 +11,9 @@ from typing import cast
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import DynamicCache
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer
 
 from thinklogit.models.config import ThinkLogitConfig
 
@@ -53,6 +54,32 @@ def seen_ids(cache: Cache, start: int, stop: int) -> Int[Tensor, "batch some"]:
     """The ids at positions start to stop."""
     keys = cast(Tensor, _ids_layer(cache).keys)
     return keys[:, 0, start:stop, 0].to(torch.long)
+
+
+def can_join(cache: Cache) -> bool:
+    """Whether rows can be added to the cache: only where every layer keeps all it has seen."""
+    return all(type(layer) is DynamicLayer for layer in cache.layers)
+
+
+def join_rows(
+    cache: Cache, mask: Int[Tensor, "rows past"], joining: Cache, joining_mask: Int[Tensor, "joining prompt"]
+) -> Int[Tensor, "all length"]:
+    """Add the rows of `joining` to `cache`, and return the mask of all: the shorter ones are padded on the left.
+
+    Columns that are padding for every row of `cache` go. On both sides members must be level, or not have begun.
+    """
+    spare = int(mask.any(dim=0).long().argmax())
+    length = max(mask.shape[1] - spare, joining_mask.shape[1])
+    for layer, other in zip(cache.layers, joining.layers, strict=True):
+        if layer.is_initialized:
+            layer.keys = _joined(layer.keys[:, :, spare:], other.keys, length)
+            layer.values = _joined(layer.values[:, :, spare:], other.values, length)
+    return _joined(mask[:, None, spare:, None], joining_mask[:, None, :, None], length)[:, 0, :, 0]
+
+
+def _joined(first: Tensor, second: Tensor, length: int) -> Tensor:
+    """(rows, heads, some, width) twice into (all rows, heads, length, width)."""
+    return torch.cat([pad(each, (0, 0, length - each.shape[2], 0)) for each in (first, second)])
 
 
 def _ids_layer(cache: Cache) -> CacheLayerMixin:

@@ -57,7 +57,7 @@ class Guidance(NamedTuple):
         if self.prompt_length is None:
             return self.alpha[:, None, :].expand(-1, new, -1)
         generated = (torch.arange(new) + past + 1 - self.prompt_length).clamp(min=0)
-        return strengths(schedule, self.alpha, self.warmup_tokens, generated)
+        return strengths(schedule, self.alpha, self.warmup_tokens, generated[None])
 
 
 def _spread(values: float | Sequence[float] | Tensor, name: str, dtype: torch.dtype, batch: int) -> Tensor:

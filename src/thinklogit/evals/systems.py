@@ -1,0 +1,112 @@
+"""What can be measured: a trio in this process in one of its modes, or whatever a running server serves.
+
+Knows what inspect wants to be told of each; `settings` is what a run refuses to change half way.
+"""
+
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any, cast
+
+from inspect_ai.model import GenerateConfig, Model, get_model
+
+from thinklogit.core.errors import EvaluationError, OptionError
+
+RAW = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+"""A chat template that adds nothing: how a prompt is sent as it stands to a server's chat endpoint."""
+INSPECT_NAMES = {
+    "max_new_tokens": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "stop": "stop_seqs",
+    "seed": "seed",
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """One thing that is measured: its label, a model of inspect, how that is asked, and what may not change."""
+
+    label: str
+    model: Model
+    config: GenerateConfig
+    settings: dict[str, Any]
+
+
+def of_trio(
+    trio: str, mode: str, sampling: Mapping[str, Any], *, batch_size: int, chat: bool | None, **loading: Any
+) -> System:
+    """A trio in this process; all modes share one engine. Raises TrioError and OptionError.
+
+    Args:
+        trio: a folder, a hub id, or "mini".
+        mode: who answers.
+        sampling: fields of SamplingParams; what is None is the trio's own.
+        batch_size: completions decoded side by side.
+        chat: into the chat template or as it stands; None for where there is one.
+        **loading: dtype, device_map, allow_past_context.
+    """
+    given = {name: value for name, value in sampling.items() if value is not None}
+    if mode != "guided":
+        given = {name: value for name, value in given.items() if name not in ("alpha", "warmup_tokens")}
+    how = {name: value for name, value in loading.items() if value}
+    config = _config(given, batch_size)
+    arguments = how | ({} if chat is None else {"chat": chat}) | {"mode": mode}
+    with redirect_stdout(StringIO()):  # inspect prints its version the first time
+        model = get_model(f"thinklogit/{trio}", config=config, **arguments)
+    settings = cast(Any, model.api).background.settings(given | {"mode": mode})
+    return System(mode, model, config, {"trio": trio, "chat": chat, **how, **settings})
+
+
+def of_server(
+    base_url: str, name: str | None, mode: str, sampling: Mapping[str, Any], *, batch_size: int, chat: bool | None, key: str
+) -> System:
+    """What an OpenAI-compatible server serves: ours, with guidance, or any other. Raises EvaluationError, OptionError.
+
+    `alpha` and `warmup_tokens` go with each request as `vllm_xargs`; mode "target" asks for alpha 0.
+    """
+    given = {name: value for name, value in sampling.items() if value is not None and value != ()}
+    if mode not in ("guided", "target"):
+        raise OptionError(f"a server answers as guided or target; got mode {mode}: serve that member, and ask it")
+    if given.get("max_repeats"):
+        raise OptionError("a server does not end texts at repeated tokens; add --max-repeats 0")
+    served = name or only_model(base_url, key)
+    guidance = {name: given.pop(name) for name in ("alpha", "warmup_tokens") if name in given}
+    if mode == "target":
+        guidance = {"alpha": 0.0}
+    config = _config(given, batch_size)
+    config.extra_body = ({"vllm_xargs": guidance} if guidance else {}) | (
+        {} if chat is not False else {"chat_template": RAW, "add_generation_prompt": False}
+    ) or None
+    config.max_retries, config.timeout = 3, 600
+    model = get_model(f"openai-api/thinklogit/{served}", config=config, base_url=base_url, api_key=key)
+    settings = {"server": base_url, "model": served, "mode": mode, "chat": chat, **given, **guidance}
+    return System(mode, model, config, {name: value for name, value in settings.items() if name != "stop" or value})
+
+
+def only_model(base_url: str, key: str) -> str:
+    """The name of the only model a server serves. Raises EvaluationError when it is dead, or serves several."""
+    from openai import APIConnectionError, APIStatusError, OpenAI
+
+    try:
+        names = [model.id for model in OpenAI(base_url=base_url, api_key=key, timeout=10, max_retries=0).models.list()]
+    except APIConnectionError:
+        raise EvaluationError(f"{base_url}: no server answers; start it, or give another --base-url") from None
+    except APIStatusError as error:
+        raise EvaluationError(
+            f"{base_url}: expected an OpenAI-compatible server; GET models gave status {error.status_code}"
+        ) from None
+    if len(names) != 1:
+        raise OptionError(f"{base_url} serves {', '.join(names) or 'no model'}; name one with --model")
+    return names[0]
+
+
+def _config(given: Mapping[str, Any], batch_size: int) -> GenerateConfig:
+    """What inspect has a name for, and the rest as the body's extra."""
+    named = {theirs: given[ours] for ours, theirs in INSPECT_NAMES.items() if ours in given}
+    if "stop_seqs" in named:
+        named["stop_seqs"] = list(named["stop_seqs"]) or None
+    rest = {name: value for name, value in given.items() if name not in INSPECT_NAMES and name != "n"}
+    return GenerateConfig(**named, extra_body=rest or None, max_connections=batch_size)
