@@ -3,8 +3,9 @@
     model, tokenizer = thinklogit.load("mini")           # or a trio folder, or a hub id
     model.generate(**tokenizer(...), alpha=1.0, warmup_tokens=100)
 
-Importing this is cheap: names below load what they need when first used. It also teaches transformers the model type:
-`AutoModelForCausalLM.from_pretrained(trio folder)` works once both are imported, in either order.
+Importing this is cheap: names below load what they need when first used. It also teaches transformers the model type,
+so that `AutoModelForCausalLM.from_pretrained(trio folder)` works once both are imported, in either order; and lm-eval
+the model `thinklogit`.
 """
 
 import sys
@@ -111,5 +112,12 @@ def _teach_transformers(_module: Any) -> None:
         import_module("thinklogit.models.composite")
 
 
+def _teach_lm_eval(_module: Any) -> None:
+    registry = import_module("lm_eval.api.registry").model_registry
+    if "thinklogit" not in registry:
+        registry.register("thinklogit", target="thinklogit.evals.lm_eval_model:ThinkLogitLM")
+
+
 for _name in _TAUGHT:
     wrapt.register_post_import_hook(_teach_transformers, _name)
+wrapt.register_post_import_hook(_teach_lm_eval, "lm_eval.models")

@@ -127,3 +127,44 @@ def test_gradients_are_not_kept(trio):
     assert engine(trio).generate(["24"], SamplingParams(max_new_tokens=2))
     assert all(p.grad is None for p in trio.parameters())
     assert torch.is_grad_enabled()
+
+
+def test_rows_join_those_that_are_on_the_way_in_warm_up_or_past_it(trio):
+    """Long and short prompts, guided and not, with different warm-ups, two at a time: each joins others midway."""
+    params = [
+        SamplingParams(max_new_tokens=length, temperature=0.8, warmup_tokens=warmup, alpha=alpha, seed=seed)
+        for seed, (length, warmup, alpha) in enumerate(
+            [(3, 0, 1.0), (14, 8, 1.0), (6, 40, 1.0), (11, 2, 0.5), (5, 0, 0.0), (9, 40, 1.0), (12, 3, 1.5)]
+        )
+    ]
+    prompts = [PROMPTS[i % len(PROMPTS)] for i in range(len(params))]
+    together = engine(trio, batch_size=2).generate(prompts, params)
+    alone = [engine(trio).generate([prompt], each)[0] for prompt, each in zip(prompts, params, strict=True)]
+    assert together == alone
+
+
+def test_rows_do_not_join_a_cache_that_forgets(trio, monkeypatch):
+    monkeypatch.setattr("thinklogit.decode.batch.can_join", lambda cache: False)
+    monkeypatch.setattr("thinklogit.decode.batch.join_rows", lambda *_: pytest.fail("rows joined"))
+    params = SamplingParams(max_new_tokens=8, temperature=0.8)
+    got = engine(trio, batch_size=2).generate(PROMPTS, params)
+    assert got == [engine(trio).generate([prompt], params)[0] for prompt in PROMPTS]
+
+
+def test_a_completion_ends_before_a_stop_text(trio):
+    trio.generation_config.eos_token_id = None
+    free = engine(trio).generate(["24"], SamplingParams(max_new_tokens=20))[0].text.split()
+    stop = f"{free[7]} {free[8]}"
+    params = SamplingParams(max_new_tokens=20, stop=("not there", stop))
+    (ended,) = engine(trio).generate(["24"], params)
+    assert ended.text == " ".join(free).split(stop)[0]
+    assert (ended.finish_reason, ended.settings["stop"]) == ("stop", ["not there", stop])
+    assert "".join(engine(trio).stream("24", params)) == ended.text
+
+
+def test_a_completion_ends_at_equal_tokens_in_a_row(trio):
+    trio.generation_config.eos_token_id = None
+    with torch.no_grad():
+        trio.target.lm_head.weight.zero_()  # every logit is 0: token 0 for ever
+    (ended,) = engine(trio).generate(["24"], SamplingParams(max_new_tokens=20, alpha=0.0, max_repeats=4))
+    assert (ended.new_tokens, ended.finish_reason) == (4, "stop")

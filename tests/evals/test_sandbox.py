@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -71,6 +72,15 @@ def test_refused(name: str, marker: str, listener: int, tmp_path: Path, monkeypa
     assert time.monotonic() - started_s < PATIENT.time_per_test_s
     assert processes_named(marker) == []
     assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+
+@pytest.mark.parametrize("name", ["network", "mounts", "namespaces"])
+def test_namespaces_hold_without_the_filter_of_system_calls(
+    name: str, marker: str, listener: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_process, "seccomp_filter", lambda: struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000))
+    program = written_out(REFUSED[name], marker, tmp_path, listener)
+    assert grade_code(program, [["", "refused"]], limits=PATIENT, code_given=True).reason == "the test passed"
 
 
 @pytest.mark.parametrize("name", STOPPED)

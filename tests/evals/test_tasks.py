@@ -1,6 +1,8 @@
 import csv
 import json
 import re
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -338,12 +340,63 @@ def test_mini_asks_a_split_of_the_world_in_a_drawn_order() -> None:
     problems = world.problems("dev", 3, 7)
     assert ids(made) == [problem.id for problem in problems]
     assert made.dataset[0].input == problems[0].question
-    assert made.dataset[0].target == problems[0].answer
-    assert made.dataset[0].metadata == problems[0].metadata
-    assert len(mini("report").dataset) == len(world.problems("report"))
-    assert len(mini().dataset) == len(world.problems("dev"))
+    assert made.dataset[0].target == problems[0].id
+    assert len(mini("report", n=None).dataset) == len(world.problems("report"))
+    assert made.metadata["split"] == "dev"
 
 
 def test_mini_never_asks_what_it_was_trained_on() -> None:
     assert error_of(mini, split="train") == "unknown split 'train'; known: dev, report"
     assert "expected at most" in error_of(mini, n=10**6)
+
+
+RUN = """
+import json, sys
+from inspect_ai import eval
+from inspect_ai.model import ModelOutput, ModelUsage, get_model
+from thinklogit.evals.tasks.aime24 import aime24
+from thinklogit.evals.tasks.livecodebench import livecodebench
+
+ANSWERS = {
+    "1+1?": "so \\\\boxed{2}",
+    "1+2?": "so \\\\boxed{4}",
+    "echo": "```python\\nprint(input())\\n```",
+}
+
+def answer(messages, *_):
+    text = next(text for asked, text in ANSWERS.items() if asked in messages[-1].text)
+    # With its usage, or inspect counts tokens by an encoding that it downloads.
+    usage = ModelUsage(input_tokens=1, output_tokens=2, total_tokens=3)
+    return ModelOutput.from_content("mockllm/model", text).model_copy(update={"usage": usage})
+
+if __name__ == "__main__":
+    tasks = [aime24(data=sys.argv[1]), livecodebench(data=sys.argv[2])]
+    model = get_model("mockllm/model", custom_outputs=answer)
+    for log in eval(tasks, model=model, epochs=2, log_dir=".", display="none"):
+        verdicts = [(sample.id, sample.scores["graded"].value) for sample in log.samples]
+        print(json.dumps([log.status, log.eval.task, log.eval.task_version, sorted(verdicts)]))
+        print(json.dumps("secret" in log.model_dump_json()))
+"""
+
+
+def test_tasks_run_on_inspect_from_file_to_verdict(tmp_path: Path) -> None:
+    """In a process of its own: what inspect leaves open at its end would fail tests that have done nothing wrong.
+
+    The log of the programs holds the place of their tests, and none of the tests.
+    """
+    (tmp_path / "run.py").write_text(RUN)
+    maths = write(tmp_path / "maths.jsonl", *(
+        {"id": name, "problem": asked, "answer": right} for name, asked, right in (("x", "1+1?", 2.0), ("y", "1+2?", 3))
+    ))  # fmt: skip
+    code = write(tmp_path / "code.jsonl", {"id": "z", "question": "echo", "tests": [["secret\n", "secret\n"]]})
+    told = subprocess.run(
+        [sys.executable, "run.py", maths, code],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert [json.loads(line) for line in told.stdout.splitlines()] == [
+        ["success", "thinklogit/aime24", 1, [["x", "C"], ["x", "C"], ["y", "I"], ["y", "I"]]],
+        False,
+        ["success", "thinklogit/livecodebench", 1, [["z", "C"], ["z", "C"]]],
+        False,
+    ]

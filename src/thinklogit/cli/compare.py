@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from thinklogit.evals.outcomes import Measurement
-    from thinklogit.report.comparison import Change, Comparison, Comparisons
+    from thinklogit.report.comparison import Comparison, Comparisons
     from thinklogit.report.effects import Effect
 
 RESAMPLES = 10_000
@@ -60,7 +60,9 @@ def compare(
         settings = {"difference": "A minus B", "seed": seed, "resamples": RESAMPLES}
         print(json_format.dumps({**settings, "comparisons": [_as_json(each) for each in compared]}, indent=2))
         return
-    for each in compared:
+    for place, each in enumerate(compared):
+        if place:
+            _say("")
         _print(each, show)
 
 
@@ -93,7 +95,7 @@ def _between(run_a: Path, run_b: Path) -> Contest:
 def _only(run: Path) -> list["Measurement"]:
     systems = _systems(run)
     if len(systems) > 1:
-        raise OptionError(f"{run} holds {_named(systems)}: name one, such as {run / next(iter(systems))}")
+        raise OptionError(f"{run} holds {_named(systems)}: name one, such as {run / _likely(systems)}")
     return next(iter(systems.values()))
 
 
@@ -105,6 +107,11 @@ def _systems(run: Path) -> dict[str, list["Measurement"]]:
     if not systems:
         raise OptionError(f"{run} holds no measured task; name a run of thinklogit eval")
     return systems
+
+
+def _likely(systems: Iterable[str]) -> str:
+    """The one that was probably meant: the last in rank is ours."""
+    return list(systems)[-1]
 
 
 def _named(systems: Iterable[str]) -> str:
@@ -140,29 +147,33 @@ def _print(compared: "Comparisons", show: int) -> None:
     for comparison in compared.tasks:
         _print_comparison(comparison, show)
     if compared.average:
-        _print_comparison(compared.average, 0)
+        _say("")
+        _print_figures(compared.average)
     for system, tasks in ((first.a, compared.only_a), (first.b, compared.only_b)):
         if tasks:
-            _say(f"Left out: only {system} answered {', '.join(map(display_name, tasks))}.")
-    _say("")
+            _say(f"Left out, answered only by {system}: {', '.join(map(display_name, tasks))}")
 
 
-def _print_comparison(comparison: "Comparison", show: int) -> None:
+def _print_figures(comparison: "Comparison") -> None:
     from thinklogit.report.sentences import verdicts
 
-    _say("")
     _say(_table(comparison))
     for sentence in verdicts(comparison):
         _say(sentence)
-    if show:
-        _print_changes("Gained, B -> A", comparison.gained, show)
-        _print_changes("Lost, B -> A", comparison.lost, show)
+
+
+def _print_comparison(comparison: "Comparison", show: int) -> None:
+    _say("")
+    _print_figures(comparison)
+    for title, changes in (("Gained", comparison.gained), ("Lost", comparison.lost)):
+        each = [f"{c.problem_id} {c.b_correct}/{c.b_n} -> {c.a_correct}/{c.a_n}" for c in changes]
+        _say(f"{title}, B -> A ({len(each)}): {_listed(each, show)}")
     for system, problems in ((comparison.a, comparison.only_a), (comparison.b, comparison.only_b)):
         if problems:
-            _say(f"Left out: only {system} answered {len(problems)} problems: {_listed(problems, max(show, 1))}.")
+            _say(f"Left out, answered only by {system} ({len(problems)}): {_listed(problems, show)}")
     if comparison.settings:
         different = (f"{name} {_shown(a)} | {_shown(b)}" for name, (a, b) in comparison.settings.items())
-        _say(f"Settings that differ, A | B: {', '.join(different)}.")
+        _say(f"Settings that differ, A | B: {', '.join(different)}")
 
 
 def _table(comparison: "Comparison") -> "Table":
@@ -175,29 +186,24 @@ def _table(comparison: "Comparison") -> "Table":
         "", "A", "B", "A - B [95%]", "", "problems", title_justify="left", title=display_name(comparison.task)
     )
     for column in table.columns[1:]:
-        column.justify, column.overflow = "right", "fold"
+        column.justify, column.no_wrap = "right", True
 
-    def add(name: str, effect: "Effect | None", scale: float) -> None:
+    def add(name: str, effect: "Effect | None", scale: float, digits: int = 1) -> None:
         if effect:
-            low, high = effect.interval
-            difference = f"{scale * effect.difference:+,.1f} \\[{scale * low:+,.1f}, {scale * high:+,.1f}]"
-            values = (f"{scale * effect.a:,.1f}", f"{scale * effect.b:,.1f}")
-            table.add_row(name, *values, difference, p_text(effect.p), str(effect.problems))
+            difference, *interval = (f"{scale * each:+,.{digits}f}" for each in (effect.difference, *effect.interval))
+            values = (f"{scale * each:,.{digits}f}" for each in (effect.a, effect.b))
+            told = f"{difference} [{', '.join(interval)}]"
+            table.add_row(name, *values, told, p_text(effect.p), str(effect.problems))
 
     add(f"{avg_at(comparison)} %", comparison.accuracy, 100)
     add(f"pass@{comparison.k} %", comparison.pass_at, 100)
-    add("tokens", comparison.length, 1)
+    add("tokens", comparison.length, 1, digits=0)
     return table
-
-
-def _print_changes(title: str, changes: Sequence["Change"], show: int) -> None:
-    each = [f"{c.problem_id} {c.b_correct}/{c.b_n} -> {c.a_correct}/{c.a_n}" for c in changes]
-    _say(f"{title}: {len(changes)} problems" + (f": {_listed(each, show)}." if each else "."))
 
 
 def _listed(names: Sequence[str], show: int) -> str:
     more = len(names) - show
-    return ", ".join(names[:show]) + (f", and {more} more (--show {len(names)})" if more > 0 else "")
+    return ", ".join([*names[:show], *([f"{more} more (--show {len(names)})"] if more > 0 else [])]) or "none"
 
 
 def _shown(value: object) -> str:

@@ -127,8 +127,8 @@ def evaluate(
 ) -> None:
     """Answer benchmarks, grade the answers, and count them with intervals.
 
-    The run's folder holds the logs of inspect-ai (inspect view --log-dir RUN). The same command continues a run that was
-    cut short: what was answered is kept, and never asked twice.
+    The run's folder holds the logs of inspect-ai: inspect view --log-dir RUN. The same command continues a run that was
+    cut short; what was answered is kept, and never asked twice.
 
     Args:
         tasks: aime24, aime25, amc23, math_hard, gpqa_diamond, livecodebench, mini.
@@ -208,7 +208,7 @@ def _tasks(names: Sequence[str], problems: ProblemOptions, unsafe_local_exec: bo
 def _system(answering: AnsweringOptions, mode: str, drawing: dict[str, Any], chat: bool | None) -> "System":
     import os
 
-    from thinklogit.cli.options import place_of, quiet
+    from thinklogit.cli.options import place_of
     from thinklogit.evals.systems import of_server, of_trio
 
     size = answering.batch_size

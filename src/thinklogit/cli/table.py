@@ -1,17 +1,22 @@
 """`thinklogit table`: the paper's table over runs, with the published rows beside ours."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from thinklogit.core.errors import OptionError, unknown_name
 
+if TYPE_CHECKING:
+    from thinklogit.evals.metrics import Mean
+    from thinklogit.report.table import ResultTable
+
 
 def table(
     *runs: Path,
-    format: Annotated[str, Parameter(show_default=True)] = "markdown",
+    format: str | None = None,
     published: Annotated[bool, Parameter(negative="--no-published")] = True,
     k: str | None = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
@@ -20,7 +25,7 @@ def table(
 
     Args:
         runs: Folders of runs, of one system in them, or logs.
-        format: markdown, latex (needs booktabs), csv or json.
+        format: markdown, latex (needs booktabs), csv or json [default: drawn on a terminal, else markdown].
         published: With the results that the paper prints, for the tasks that it has [default: --published].
         k: The k of pass@k, with commas between, such as 1,8 [default: the completions of a problem].
         output: A file to write, instead of printing.
@@ -34,12 +39,15 @@ def table(
     from thinklogit.report.systems import tell_apart
     from thinklogit.report.table import tabulate
 
-    if format not in FORMATS:
+    if format is not None and format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
     if output is not None:
         check_output(output)
     made = tabulate(tell_apart({run: read_measurements([run]) for run in runs}), ks, published)
-    text = FORMATS[format](made)
+    if format is None and output is None and sys.stdout.isatty():
+        _draw(made)
+        return
+    text = FORMATS[format or "markdown"](made)
     if format == "csv":
         for note in made.notes:
             print(f"note: {note}", file=sys.stderr)
@@ -48,6 +56,29 @@ def table(
     else:
         output.write_text(text, encoding="utf-8")
         print(f"wrote {output}")
+
+
+def _draw(made: "ResultTable") -> None:
+    """On a terminal intervals stand under their figures, and long names are folded: it is as wide as it is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from thinklogit.report.formats import DETAILS, details_grid, interval_text, percent, results_grid
+
+    def cell(means: Sequence["Mean | None"]) -> str:
+        return "\n".join([" / ".join(map(percent, means)), *filter(None, map(interval_text, means))])
+
+    console = Console(highlight=False)
+    titles = (f"{made.metric_names}, in percent", "")
+    for title, grid in zip(titles, (results_grid(made, cell), details_grid(made)), strict=True):
+        drawn = Table(grid[0][0], title=title, title_justify="left")
+        for name in grid[0][1:]:
+            drawn.add_column(name, justify="right")
+        for row in grid[1:]:
+            drawn.add_row(*row)
+        console.print(drawn, markup=False)
+    for note in [*made.notes, DETAILS]:
+        console.print(f"- {note}", markup=False)
 
 
 def _ks(text: str) -> list[int]:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from socket import socketpair
 from typing import Any
@@ -65,10 +66,12 @@ class BackgroundEngine:
     def _send(self, future: Future[Any], prompt: Prompt | None, given: Mapping[str, Any]) -> None:
         with self._lock:
             if self._lost:
-                raise self._lost
+                future.set_exception(self._lost)
+                return
             self._count += 1
             self._asked[self._count] = future
-            self._connection.send((self._count, prompt, dict(given)))
+            with suppress(OSError):  # it has just ended, and the thread that reads is about to tell everybody
+                self._connection.send((self._count, prompt, dict(given)))
 
     def _receive(self, trio: str) -> Any:
         try:
@@ -79,7 +82,8 @@ class BackgroundEngine:
                 f"{trio}: the process that decodes ended with code {code}; if it was killed for memory, use a smaller "
                 "batch size; repeat the command to continue"
             ) from None
-        if isinstance(received, Exception):
+        if isinstance(received, Exception):  # its last word
+            self.process.wait()
             raise received
         return received
 
@@ -95,5 +99,5 @@ class BackgroundEngine:
         except Exception as error:  # told to everyone whose request can no longer be answered
             with self._lock:
                 self._lost = error
-            for future in self._asked.values():
-                future.set_exception(error)
+                for future in self._asked.values():
+                    future.set_exception(error)

@@ -158,4 +158,4 @@ def _whole(text: str, where: str) -> str:
     number = ORNAMENT.sub("", text).strip()
     if not WHOLE.fullmatch(number):
         raise RecordError(f"{where}: expected a whole number as the answer, found {text!r:.60}; is it the right field?")
-    return number
+    return str(int(number.partition(".")[0]))

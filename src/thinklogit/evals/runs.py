@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
+from logging import ERROR, getLogger
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -76,6 +77,7 @@ def evaluate(
     answers = run / "answers" / system.label
     check_unchanged(folder, system.settings)
     config = system.config.model_dump(exclude_none=True)
+    getLogger("inspect_ai").setLevel(ERROR)  # it warns of retry settings that are meant
     with _answers_kept_in(answers), _reporting(on_sample), redirect_stdout(StringIO()):
         try:
             finished, logs = eval_set(

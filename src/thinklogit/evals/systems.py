@@ -61,7 +61,14 @@ def of_trio(
 
 
 def of_server(
-    base_url: str, name: str | None, mode: str, sampling: Mapping[str, Any], *, batch_size: int, chat: bool | None, key: str
+    base_url: str,
+    name: str | None,
+    mode: str,
+    sampling: Mapping[str, Any],
+    *,
+    batch_size: int,
+    chat: bool | None,
+    key: str,
 ) -> System:
     """What an OpenAI-compatible server serves: ours, with guidance, or any other. Raises EvaluationError, OptionError.
 

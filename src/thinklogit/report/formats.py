@@ -22,15 +22,15 @@ def markdown(table: ResultTable) -> str:
     """Two tables, padded so that they read as text too, and their notes."""
 
     def cell(means: Sequence[Mean | None]) -> str:
-        return " / ".join(f"{_percent(mean)} {_interval(mean)}".strip() for mean in means)
+        return " / ".join(f"{percent(mean)} {interval_text(mean)}".strip() for mean in means)
 
     return "\n".join(
         [
             f"{table.metric_names}, in percent",
             "",
-            *_markdown_grid(_results(table, cell)),
+            *_markdown_grid(results_grid(table, cell)),
             "",
-            *_markdown_grid(_details(table)),
+            *_markdown_grid(details_grid(table)),
             "",
             *(f"- {note}" for note in [*table.notes, DETAILS]),
             "",
@@ -42,12 +42,12 @@ def latex(table: ResultTable) -> str:
     """Two table environments for a document that loads booktabs; intervals stand small under their figures."""
 
     def cell(means: Sequence[Mean | None]) -> str:
-        return " / ".join(_percent(mean) for mean in means)
+        return " / ".join(percent(mean) for mean in means)
 
     def interval(means: Sequence[Mean | None]) -> str:
-        return " / ".join(_interval(mean) or NOTHING for mean in means) if any(means) else ""
+        return " / ".join(interval_text(mean) or NOTHING for mean in means) if any(means) else ""
 
-    results, intervals = _results(table, cell), _results(table, interval)
+    results, intervals = results_grid(table, cell), results_grid(table, interval)
     body = []
     for place, (row, below) in enumerate(zip(results[1:], intervals[1:], strict=True)):
         if place == len(table.systems):
@@ -55,7 +55,7 @@ def latex(table: ResultTable) -> str:
         body.append(_latex_row(row))
         if place < len(table.systems):
             body.append(" & ".join(["", *(rf"{{\scriptsize {_escape(each)}}}" for each in below[1:])]) + r" \\")
-    details = _details(table)
+    details = details_grid(table)
     first = _latex_table(f"{table.metric_names}, in percent. {' '.join(table.notes)}", results[0], body, 1)
     return first + "\n" + _latex_table(DETAILS, details[0], [_latex_row(row) for row in details[1:]], 2)
 
@@ -85,8 +85,8 @@ FORMATS: dict[str, Callable[[ResultTable], str]] = {
 DETAILS = "n: completions a problem. ±: standard error over problems. Tokens: new tokens a completion."
 
 
-def _results(table: ResultTable, cell: Callable[[Sequence[Mean | None]], str]) -> Grid:
-    """The main table; `cell` prints avg@n and the pass@k of ours."""
+def results_grid(table: ResultTable, cell: Callable[[Sequence[Mean | None]], str]) -> Grid:
+    """The main table, head first; `cell` prints avg@n and the pass@k of ours."""
     grid = [["system", *map(display_name, table.tasks), *([AVERAGE] if table.has_average else [])]]
     for row in table.systems:
         ours = [shares(row.metrics[task], table.ks) if task in row.metrics else () for task in table.tasks]
@@ -97,12 +97,12 @@ def _results(table: ResultTable, cell: Callable[[Sequence[Mean | None]], str]) -
         theirs = [row.cells.get(task) for task in table.tasks]
         if table.has_average:
             theirs.append(row.average if table.printed_average else None)
-        grid.append([f"{row.system} (published)", *map(_printed, theirs)])
+        grid.append([f"published: {row.system}", *map(_printed, theirs)])
     return grid
 
 
-def _details(table: ResultTable) -> Grid:
-    """How many, how long, how often cut or without an answer: a row a system and task."""
+def details_grid(table: ResultTable) -> Grid:
+    """The second table: how many, how long, how often cut or without an answer; a row a system and task."""
     grid = [["system", "task", "problems", "n", "maj@n", "tokens", "truncated %", "no answer %"]]
     for row in table.systems:
         for task in table.tasks:
@@ -126,11 +126,13 @@ def _with_error(mean: Mean | None, scale: int, digits: int) -> str:
     return f"{scale * mean.value:.{digits}f}{error}"
 
 
-def _percent(mean: Mean | None) -> str:
+def percent(mean: Mean | None) -> str:
+    """A share as it is printed: 22.5."""
     return f"{100 * mean.value:.1f}" if mean else NOTHING
 
 
-def _interval(mean: Mean | None) -> str:
+def interval_text(mean: Mean | None) -> str:
+    """The interval of a share as it is printed: [12.1, 37.9]; nothing where there is none."""
     if mean is None or mean.interval is None:
         return ""
     return f"[{100 * mean.interval.low:.1f}, {100 * mean.interval.high:.1f}]"

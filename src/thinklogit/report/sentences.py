@@ -5,6 +5,9 @@ import math
 from thinklogit.report.comparison import Comparison
 from thinklogit.report.effects import Effect
 
+FEWEST = 6
+"""Signs of 5 differences fall alike by chance one time in 16, more often than a p of 0.05 allows."""
+
 
 def verdicts(comparison: Comparison) -> list[str]:
     """What a reviewer asks, one sentence or two each; every difference is A minus B."""
@@ -15,7 +18,8 @@ def _on_accuracy(comparison: Comparison, effect: Effect) -> str:
     a, b = comparison.a, comparison.b
     if effect.detectable is None and not effect.difference:
         return f"Accuracy: no difference; {a} and {b} solve each of {effect.problems} problems equally often."
-    figures = f"{a} minus {b} is {points(effect)} of {avg_at(comparison)}, {p_text(effect.p)}, over {effect.problems} problems."
+    problems = f"over {effect.problems} problems"
+    figures = f"{a} minus {b} is {points(effect)} of {avg_at(comparison)}, {p_text(effect.p)}, {problems}."
     if effect.shown:
         return f"Accuracy is {'better' if effect.difference > 0 else 'worse'}: {figures}"
     return f"Accuracy: no difference is shown. {figures}{_power(effect, 100, 'points')}"
@@ -40,6 +44,8 @@ def _on_length(comparison: Comparison, effect: Effect | None) -> str:
 
 
 def _power(effect: Effect, scale: float, unit: str) -> str:
+    if effect.problems < FEWEST:
+        return f" Fewer than {FEWEST} problems cannot show any."
     if effect.detectable is None:
         return " More problems are needed: these all changed alike."
     told = (

@@ -171,10 +171,9 @@ def _notes(table: ResultTable, measurements: Sequence[Measurement]) -> Iterator[
     for row in table.systems:
         for task, metrics in row.metrics.items():
             if metrics.incomplete:
-                yield (
-                    f"{row.system}, {display_name(task)}: not finished; {len(metrics.incomplete)} of {metrics.problems} "
-                    f"problems have fewer than {metrics.n} completions."
-                )
+                short = f"{len(metrics.incomplete)} of {metrics.problems}"
+                name = f"{row.system}, {display_name(task)}"
+                yield f"{name}: not finished; problems with fewer than {metrics.n} completions: {short}."
     for row in table.systems:
         changed = different_settings([each.settings for each in measurements if each.system == row.system])
         if changed:

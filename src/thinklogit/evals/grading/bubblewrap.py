@@ -78,7 +78,7 @@ def _inner(bwrap: str, shown: list[Shown], disk_bytes: int, runner: int, syscall
     return [
         *(bwrap, "--unshare-all", "--unshare-user", "--uid", NOBODY, "--gid", NOBODY, "--hostname", "sandbox"),
         *("--cap-drop", "ALL", "--disable-userns", "--new-session", "--die-with-parent", "--as-pid-1"),
-        *("--setenv", "SECRET", "x", *(word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value))),
+        *("--clearenv", *(word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value))),
         *_binds(shown),
         *_binds(devices, "--dev-bind"),
         *("--ro-bind-data", str(runner), "/runner.py", "--size", str(disk_bytes), "--tmpfs", "/tmp"),

@@ -31,13 +31,12 @@ PHRASES = (
     r"\brespuesta\b[^.\n:]{0,40}?(?:\bes\b|:)",
     r"\b(?:resposta|risposta)\b[^.\n:]{0,40}?(?:[éèe]\b|:)",
     r"\bantwort\b[^.\n:]{0,40}?(?:\bist\b|\blautet\b|:)",
-    r"\bответ\b[^.\n:]{0,40}?(?:—|-|:)",
     r"(?:答案|答え|正解|정답)(?:是|为|為|は|은|[:\uff1a])",
     r"(?:故选|应选|选择|选)",
 )
 IT_IS = r"\b(?:it['\u2019]s|it is|it must be|it has to be|must be|i choose|i select|i pick|i(?:['\u2019]ll)? go with)"
 FILLERS = r"(?:(?!(?:not|never|neither|either|non|pas|nicht|no)\b)[^\W\d_]{2,}\W+){0,3}?"
-GOES_ON = "|".join("and as because but by due for from given if in is not of since so that the when where which with".split())
+GOES_ON = "and|as|because|but|by|due|for|from|given|if|in|is|not|of|since|so|that|the|when|where|which|with"
 
 
 def grade_letter(completion: str, reference: str, choices: str = "ABCD") -> Verdict:
@@ -86,10 +85,10 @@ def _alone_on_a_line(text: str, choices: str) -> Found | None:
 
 
 def _at_the_beginning(text: str, choices: str) -> Found | None:
-    begins = re.findall(rf"^[^\S\n]*[*(\[]*([{choices}])(?=[*)\].:,\u3002\uff0c\u3001\uff1a]|[^\x00-\u024f])", text, re.MULTILINE)
-    first = re.match(rf"\s*[*(\[]*[{choices}]", text)
-    only = first and len(set(begins)) == 1  # several: the choices are being listed
-    return Found(begins[0], "at the beginning") if only and first[0][-1] == begins[0] else None
+    begins = rf"[^\S\n]*[*(\[]*([{choices}])(?=[*)\].:,]|[^\x00-\u024f])"
+    first = re.match(begins, text.lstrip())
+    listed = {match[1] for match in re.finditer(f"^{begins}", text, re.MULTILINE)}
+    return Found(first[1], "at the beginning") if first and len(listed) == 1 else None
 
 
 READINGS = (
@@ -103,9 +102,9 @@ READINGS = (
 
 def _letter(choices: str) -> str:
     """One letter by itself, neither the article A or the pronoun I nor one of several: "A or B" is no answer."""
-    word = rf"(?:(?![AI]\s+(?!(?:{GOES_ON})\b)[a-z])|(?<![AI]))"
+    article = rf"(?![AI]\s+(?!(?:{GOES_ON})\b)[a-z])"
     several = rf"(?!\W*(?:or|and|/|,)\W*[{choices}](?![{LATIN}]))"
-    return rf"(?<![{LATIN}]){word}([{choices}])(?![{LATIN}]){several}"
+    return rf"(?<![{LATIN}]){article}([{choices}])(?![{LATIN}]){several}"
 
 
 def _letter_of_reference(reference: str, choices: str) -> str | None:
