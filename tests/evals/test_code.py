@@ -225,6 +225,7 @@ CALL = {"input": "1\n[2]", "output": "3", "testtype": "functional"}
     [
         ([["1", "2"], ("3", "4")], CodeTests(("1", "3"), ("2", "4"))),
         ([STDIN], CodeTests(("1\n",), ("2\n",))),
+        ([["a\r\nb\r\n", "c\r\n"]], CodeTests(("a\nb\n",), ("c\n",))),  # else input() is "a\r"
         ([{"input": "1", "output": "2"}], CodeTests(("1",), ("2",))),
         ([CALL | {"metadata": {"func_name": "f"}}], CodeTests(("1\n[2]",), ("3",), "f")),
         ([CALL | {"func_name": "f"}, CALL], CodeTests(("1\n[2]",) * 2, ("3",) * 2, "f")),

@@ -28,6 +28,7 @@ VERBS = {
     "eval": ("eval:evaluate", "Answer benchmarks, grade the answers, and count them with intervals; resumable."),
     "compare": ("compare:compare", "Is one system better, is its reasoning longer, or can so few problems not tell?"),
     "table": ("table:table", "The paper's table over runs: Markdown, LaTeX, CSV or JSON."),
+    "grade": ("grade:grade", "Grade completions: of a file, or of a run again."),
     "compose": ("compose:compose", "Make a trio folder of a target, a guider and its base."),
     "doctor": ("doctor:doctor", "Do these members go together, what will they cost, where will they fit?"),
     "mini": ("mini:app", "The small trio that comes with thinklogit: train your own."),

@@ -156,7 +156,7 @@ def mean_share(values: Sequence[float], most: int) -> Mean:
     """
     value, problems = statistics.fmean(values), len(values)
     se = _standard_error(values)
-    size = most
+    size = value * (1 - value) / se**2 if se else problems
     size = max(problems, min(size, most))
     return Mean(value, se, _wilson(value, size, t_quantile(problems - 1)), problems)
 

@@ -131,12 +131,12 @@ def _is_pair(case: object) -> bool:
 
 
 def _text(lines: object) -> str:
-    """APPS has some texts as lists of lines."""
+    """APPS has some texts as lists of lines; some that were read off web pages end their lines as DOS does."""
     if isinstance(lines, list) and all(isinstance(line, str) for line in lines):
         return "\n".join(lines)
     if not isinstance(lines, str):
         raise RecordError(f"tests: expected text for standard input and output; got {_shortened(lines)}")
-    return lines
+    return lines.replace("\r\n", "\n")
 
 
 def _arguments(given: object) -> str:
