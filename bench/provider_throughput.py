@@ -14,7 +14,7 @@ from pathlib import Path
 from inspect_ai.model import ChatMessageUser, GenerateConfig, get_model
 
 from thinklogit.core.records import Problem
-from thinklogit.core.sampling import derive_seed
+from thinklogit.core.seeds import derive_seed
 from thinklogit.mini import world
 
 ROUNDS = 7

@@ -13,7 +13,7 @@ from conftest import pico
 
 from thinklogit.cli.options import TrioOptions
 from thinklogit.core.records import Completion, read_records
-from thinklogit.core.sampling import derive_seed
+from thinklogit.core.seeds import derive_seed
 from thinklogit.decode.mock import MockEngine
 from thinklogit.mini.tokenizer import build
 from thinklogit.models import trios

@@ -4,7 +4,8 @@ import pytest
 
 from thinklogit.core.errors import ContextError, OutputError, RecordError, RunChangedError
 from thinklogit.core.records import Completion, append_record, read_records, to_line
-from thinklogit.core.sampling import SamplingParams, derive_seed
+from thinklogit.core.sampling import SamplingParams
+from thinklogit.core.seeds import derive_seed
 from thinklogit.decode import runs
 from thinklogit.decode.mock import MockEngine
 from thinklogit.decode.prompts import PromptLine

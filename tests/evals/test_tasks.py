@@ -10,7 +10,7 @@ import pytest
 from inspect_ai import Task
 
 from thinklogit.core.errors import OptionError, RecordError
-from thinklogit.core.sampling import derive_seed
+from thinklogit.core.seeds import derive_seed
 from thinklogit.evals.tasks.aime24 import aime24
 from thinklogit.evals.tasks.aime25 import aime25
 from thinklogit.evals.tasks.amc23 import amc23

@@ -130,6 +130,14 @@ def test_several_tasks_one_by_one_and_weighed_equally():
     assert compare_tasks(a[:1], b[1:2]).average is None
 
 
+def test_tasks_are_weighed_equally_in_the_permutation_too():
+    """Of 64 signs of (1/4, 1/4, -1/16 four times) 36 lead as far from 0; were problems weighed equally, all would."""
+    a = [numbered([8, 8]), numbered([4] * 4, task="amc23")]
+    b = [numbered([0, 0]), numbered([8] * 4, task="amc23")]
+    effect = compare_tasks(a, b).average.accuracy
+    assert (effect.difference, effect.p) == (0.25, 36 / 64)
+
+
 def test_the_average_of_unlike_numbers_of_completions_has_no_pass_at_k():
     a = [numbered([8, 1]), numbered([1, 0], n=1, task="amc23")]
     assert compare_tasks(a, a).average.pass_at is None

@@ -15,11 +15,12 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(correct: int, n: int, z: float = 1.959964) -> Interval:
+def wilson(correct: float, n: float, z: float = 1.959964) -> Interval:
     """The Wilson score interval of a share, `correct` in `n`; 95% where `z` is the normal's 97.5th percentile.
 
     Source: E. B. Wilson, JASA 22 (1927), 209-212; written as in Brown, Cai and DasGupta, Statistical Science 16 (2001),
-    equation 4. Unlike mean +- z * standard error it has its coverage near 0 and 1 and for small n.
+    equation 4. Unlike mean +- z * standard error it has its coverage near 0 and 1 and for small n. An effective sample
+    size need not be a whole number.
     """
     if not 0 <= correct <= n or n == 0:
         raise OptionError(f"an interval needs 0 to n correct out of n, n at least 1; got {correct} of {n}")

@@ -4,7 +4,6 @@ Every row draws from its own stream of uniform numbers, seeded for its completio
 on which others share its batch, and speculation can reuse the distribution that plain decoding draws from.
 """
 
-import hashlib
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -105,12 +104,6 @@ def draw(probs: Float[Tensor, "*batch vocab"], uniforms: Float[Tensor, " *batch"
     cumulative = probs.double().cumsum(-1)
     reach = uniforms.double()[..., None] * cumulative[..., -1:]
     return (cumulative <= reach).sum(-1)
-
-
-def derive_seed(*parts: object) -> int:
-    """A seed from what identifies a completion, such as (run seed, problem id, index); the same on any machine."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
 
 
 def uniform_stream(seed: int, length: int) -> Float[Tensor, " length"]:

@@ -13,8 +13,9 @@ from transformers import PreTrainedTokenizerBase
 
 from thinklogit.core.errors import ContextError
 from thinklogit.core.records import Completion
-from thinklogit.core.sampling import SamplingParams, derive_seed, uniform_stream
+from thinklogit.core.sampling import SamplingParams, uniform_stream
 from thinklogit.core.schedules import check_guidance
+from thinklogit.core.seeds import derive_seed
 from thinklogit.decode.batch import Batch, Row
 from thinklogit.decode.engine import OnFinish, Prompt, params_for_each
 from thinklogit.models.composite import ThinkLogitForCausalLM

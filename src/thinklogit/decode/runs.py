@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from thinklogit.core.errors import ContextError, OutputError, RunChangedError
 from thinklogit.core.records import Completion, append_record, drop_torn_line, read_records, to_line
-from thinklogit.core.sampling import SamplingParams, derive_seed
+from thinklogit.core.sampling import SamplingParams
+from thinklogit.core.seeds import derive_seed
 from thinklogit.decode.engine import Engine, Prompt
 from thinklogit.decode.prompts import PromptLine
 

@@ -3,7 +3,7 @@
 from inspect_ai.model._generate_config import active_generate_config
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
-from thinklogit.core.sampling import derive_seed
+from thinklogit.core.seeds import derive_seed
 
 
 @solver

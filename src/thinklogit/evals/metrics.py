@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from thinklogit.core.errors import OptionError, RecordError
-from thinklogit.core.intervals import Interval
+from thinklogit.core.intervals import Interval, wilson
 from thinklogit.evals.outcomes import Measurement, Outcome
 
 Z = statistics.NormalDist().inv_cdf(0.975)
@@ -158,7 +158,7 @@ def mean_share(values: Sequence[float], most: int) -> Mean:
     se = _standard_error(values)
     size = value * (1 - value) / se**2 if se else problems
     size = max(problems, min(size, most))
-    return Mean(value, se, _wilson(value, size, t_quantile(problems - 1)), problems)
+    return Mean(value, se, wilson(value * size, size, t_quantile(problems - 1)), problems)
 
 
 def mean_amount(values: Sequence[float]) -> Mean | None:
@@ -201,10 +201,3 @@ def t_quantile(degrees: int) -> float:
 
 def _standard_error(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-
-
-def _wilson(share: float, n: float, z: float) -> Interval:
-    """As `core.intervals.wilson`, for a size that is no whole number."""
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return Interval(max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))

@@ -54,8 +54,7 @@ def of_trio(
     how = {name: value for name, value in loading.items() if value}
     config = _config(given, batch_size)
     arguments = how | ({} if chat is None else {"chat": chat}) | {"mode": mode}
-    with redirect_stdout(StringIO()):  # inspect prints its version the first time
-        model = get_model(f"thinklogit/{trio}", config=config, **arguments)
+    model = _model(f"thinklogit/{trio}", config, **arguments)
     settings = cast(Any, model.api).background.settings(given | {"mode": mode})
     return System(mode, model, config, {"trio": trio, "chat": chat, **how, **settings})
 
@@ -88,7 +87,7 @@ def of_server(
         {} if chat is not False else {"chat_template": RAW, "add_generation_prompt": False}
     ) or None
     config.max_retries, config.timeout = 3, 600
-    model = get_model(f"openai-api/thinklogit/{served}", config=config, base_url=base_url, api_key=key)
+    model = _model(f"openai-api/thinklogit/{served}", config, base_url=base_url, api_key=key)
     settings = {"server": base_url, "model": served, "mode": mode, "chat": chat, **given, **guidance}
     return System(mode, model, config, {name: value for name, value in settings.items() if name != "stop" or value})
 
@@ -108,6 +107,11 @@ def only_model(base_url: str, key: str) -> str:
     if len(names) != 1:
         raise OptionError(f"{base_url} serves {', '.join(names) or 'no model'}; name one with --model")
     return names[0]
+
+
+def _model(name: str, config: GenerateConfig, **arguments: Any) -> Model:
+    with redirect_stdout(StringIO()):  # inspect prints its version the first time
+        return get_model(name, config=config, **arguments)
 
 
 def _config(given: Mapping[str, Any], batch_size: int) -> GenerateConfig:

@@ -162,7 +162,7 @@ def _comparison(tasks: Sequence[_Paired], seed: int, resamples: int) -> Comparis
         length=effect([mean_length] * len(tasks)),
         truncated_a=float(np.mean([_values(task, _truncated).a.mean() for task in tasks])),
         truncated_b=float(np.mean([_values(task, _truncated).b.mean() for task in tasks])),
-        gained=tuple(change for change in changes if change.gain < 0),
+        gained=tuple(change for change in changes if change.gain > 0),
         lost=tuple(change for change in changes if change.gain < 0),
         only_a=tuple(problem for task in tasks for problem in task.only_a),
         only_b=tuple(problem for task in tasks for problem in task.only_b),

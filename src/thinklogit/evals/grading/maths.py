@@ -13,11 +13,10 @@ kills what takes too long.
 
 import logging
 import re
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
-from sympy import Expr
+from sympy import Eq, Expr, FiniteSet, Interval, Tuple
 
 from thinklogit.evals.grading.answers import after_thinking, boxes, innermost, joined_tail
 from thinklogit.evals.grading.notation import NUMBER, as_integer, as_words, base_of, tidied, unit_of
@@ -28,6 +27,9 @@ BROKEN_FORMULA = re.compile(r"(?<!\$)\$[ \t]*\n[^$]*?\n[ \t]*\$(?!\$)|\\\([ \t]*
 """An inline formula over several lines: math-verify reads none, so it must not read the numbers inside as prose."""
 
 
+NEGATED = re.compile(r"\b(?:is not|isn't|cannot be|can't be|not)\s+(?:\$[^$\n]+\$|-?\d[\d.,/]*)")
+LIST_AT_END = re.compile(r"(?<![\w.,/$\\])(-?[\d./]+),? (?:or|and) (?:\w+ = )?(-?[\d./]*\d)[.\s]*$")
+STATED = re.compile(r"(?i:answer(?: is|:))\s*(\S.{0,200}?)[.\s]*$")
 MINERVA = re.compile(r"final answer is:?\s*\S.{0,200}?\.?\s*I hope", re.IGNORECASE | re.DOTALL)
 """How the few-shot prompt of Minerva (arXiv 2206.14858, listing 4) ends; said after the last box, it counts."""
 
@@ -51,6 +53,8 @@ def grade_maths(completion: str, reference: str, *, integer: bool = False) -> Ve
         return Verdict(False, None, "no answer found: the thinking never ends")
     try:
         return _graded(text, reference, integer)
+    except (NameError, ImportError, MemoryError):
+        raise  # not for what was written
     except Exception as error:  # math-verify, sympy and antlr raise whatever comes to their minds
         return Verdict(False, None, f"math-verify failed on it: {type(error).__name__}")
 
@@ -83,8 +87,15 @@ def read(latex: str) -> Answer:
 
 def read_prose(text: str) -> list[Answer]:
     """The final answer that math-verify finds in a text: after "final answer is", else the last formula or number."""
-    parsed = parse(BROKEN_FORMULA.sub(" ", text), parsing_timeout=0)
-    return [Answer(str(parsed[-1]), parsed)] if parsed else []
+    text = NEGATED.sub(" ", BROKEN_FORMULA.sub(" ", text))
+    listed = LIST_AT_END.search(text)
+    if listed:
+        return [read(f"{listed[1]}, {listed[2]}")]
+    parsed = parse(text, parsing_timeout=0)
+    if parsed:
+        return [Answer(str(parsed[-1]), parsed)]
+    stated = STATED.search(text)
+    return [read(stated[1])] if stated else []
 
 
 def read_reference(reference: str) -> Answer:
@@ -128,13 +139,31 @@ def _contradiction(given: Answer, right: Answer) -> str:
         return "equal digits in another base"
     if None not in (units := (unit_of(given.text), unit_of(right.text))) and units[0] != units[1]:
         return "equal numbers of another unit"
-    return "another small number" if _differ_in_size(given.parsed, right.parsed) else ""
+    if _differ_in_order(given.parsed[0], right.parsed[0]):
+        return "equal numbers for other unknowns"
+    return "another small number" if _differ_in_size(given.parsed[0], right.parsed[0]) else ""
 
 
-def _differ_in_size(given: Sequence[Any], right: Sequence[Any]) -> bool:
-    """Whether both are numbers so small that math-verify's six decimals say nothing."""
-    numbers = [first.doit().evalf() for first in (given[0], right[0]) if isinstance(first, Expr)]
+def _differ_in_order(given: Any, right: Any) -> bool:
+    """Whether one is a tuple, the other names unknowns (x=1, y=2), and the tuple is not theirs by alphabet."""
+    for point, named in ((given, right), (right, given)):
+        if isinstance(point, Tuple | Interval) and isinstance(named, FiniteSet):
+            values = point.args[: len(named.args)]  # of an interval, (1,2) being one too, its ends
+            unknowns = {str(each.lhs): each.rhs for each in named.args if isinstance(each, Eq)}
+            if len(unknowns) == len(values) == len(named.args):
+                return any(
+                    not verify(unknowns[name], value, timeout_seconds=0)
+                    for name, value in zip(sorted(unknowns), values, strict=True)
+                )
+    return False
+
+
+def _differ_in_size(given: Any, right: Any) -> bool:
+    """Whether both are numbers so small that math-verify's six decimals say too little, or hold such numbers."""
+    if isinstance(given, Tuple | Interval | FiniteSet) and type(given) is type(right):
+        return any(map(_differ_in_size, given.args, right.args))
+    numbers = [each.doit().evalf() for each in (given, right) if isinstance(each, Expr)]
     if len(numbers) < 2 or not all(number.is_comparable for number in numbers):
         return False
     largest = max(map(abs, numbers))
-    return bool(largest < 1e-3 and abs(numbers[0] - numbers[1]) > 1e-4 * largest)
+    return bool(largest < 0.1 and abs(numbers[0] - numbers[1]) > 5e-5 * largest)

@@ -13,7 +13,11 @@ SYMBOLS = str.maketrans(
 TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
 GROUPED = re.compile(r"(?<=\d)(?:\\[,;:! ]|\{,\}|\{ \}|~)+\s*(?=\d{3}(?!\d))")
 SPACED = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?")
-SIDE_BY_SIDE = re.compile(r"(?<=\d) +(?=\d+(?![\d\s]*/))")
+SIDE_BY_SIDE = re.compile(r"-?\d+(?: +-?\d+)+")
+MARGIN = re.compile(r"^(?:\s|~|\\[,;:! ])+|(?:\s|~|\\[,;:! ]|[.,;])+$")
+COLOR = re.compile(r"\\(?:text)?color\s*\{\w+\}")
+MIXED_PERCENT = re.compile(r"(-?\d+\s*\\[dt]?frac.*\S)\s*\\%", re.DOTALL)
+REPEATING = re.compile(r"(?<![\d.])(\d*)\.(\d*)\\overline\s*\{(\d+)\}")
 SCIENTIFIC = re.compile(r"(?<![\w\\.])(1|\d+\.\d+|\d+(?=[eE]\+?\d|[eE]-\d\d))[eE]\+?(-?\d+)(?![\w.])")
 UNIT_WORDS = re.compile(r"(\\?\$?\s*-?[\d.,]*\d)\s+((?!and\b|or\b|to\b|times\b)[A-Za-z]{3,}[A-Za-z .]*)")
 LAST_LETTERS = re.compile(r"(.*[\d})\s])([a-z]{1,3})", re.DOTALL)
@@ -47,23 +51,36 @@ CANONICAL = {name: unit for unit, others in UNITS.items() for name in (unit, *ot
 
 def tidied(answer: str) -> str:
     """The same answer in a notation that math-verify reads as it was meant."""
-    answer = answer.translate(SYMBOLS).strip().rstrip(".,;").strip()
-    answer = GROUPED.sub("", answer)
+    answer = MARGIN.sub("", COLOR.sub("", answer.translate(SYMBOLS).replace(r"\degree", r"^\circ")))
+    answer = GROUPED.sub("", answer).replace("~", " ")
     if SPACED.fullmatch(answer):
         return answer.replace(" ", "")
-    answer = SIDE_BY_SIDE.sub(", ", answer)  # else their sum
-    answer = SCALE.sub(
-        lambda scale: rf" \times 10^{{{ZEROS[scale[1]]}}}" + (r"\text{" if "{" in scale[0] else ""), answer
-    )
+    if SIDE_BY_SIDE.fullmatch(answer):
+        return ", ".join(answer.split())  # else their sum
+    answer = SCALE.sub(_scaled, answer)
     answer = SCIENTIFIC.sub(r"\1 \\times 10^{\2}", answer)
-    words = UNIT_WORDS.fullmatch(answer)
-    return words[1] if words else _variables_kept(_solutions_apart(answer))
+    answer = REPEATING.sub(_as_fraction, answer)
+    for pattern in (MIXED_PERCENT, UNIT_WORDS):
+        match = pattern.fullmatch(answer)
+        answer = match[1] if match else answer
+    return _variables_kept(_solutions_apart(answer))
+
+
+def _scaled(scale: re.Match[str]) -> str:
+    return rf" \times 10^{{{ZEROS[scale[1]]}}}" + (r"\text{" if "{" in scale[0] else "")
+
+
+def _as_fraction(decimal: re.Match[str]) -> str:
+    r"""0.1\overline{6} is 1/6: (16 - 1) / 90."""
+    whole, fixed, repeated = decimal.groups()
+    numerator = int(whole + fixed + repeated) - int(whole + fixed or "0")
+    return rf"\frac{{{numerator}}}{{{'9' * len(repeated)}{'0' * len(fixed)}}}"
 
 
 def _variables_kept(answer: str) -> str:
     r"""Put braces around variables at the end that math-verify would take for a unit: 3t, 2ab, 2\pi r h."""
     match = LAST_LETTERS.fullmatch(answer)
-    if not match:
+    if not match or match[2] == "i":  # i in braces would be another i than elsewhere
         return answer
     before, letters = match.groups()
     number = NUMBER.fullmatch(before.strip()) and before.endswith(" ")
@@ -113,10 +130,15 @@ def base_of(answer: str) -> str | None:
     return match[1] if match else None
 
 
-def unit_of(answer: str) -> str | None:
-    """The unit after a number, where it is one of those that can be mistaken for another; with its power."""
+def unit_of(answer: str) -> tuple[str, str] | None:
+    """The unit of a number, where it is one of those that can be mistaken for another, and its power."""
+    if answer.lstrip().startswith("\\$"):
+        return "dollar", "1"
     match = re.search(rf"{UNIT.pattern}$", unwrapped(answer.strip(" $.")))
     if not match:
         return None
-    name = match[1].lower().replace(".", "").replace("square ", "").replace("cubic ", "").strip()
-    return CANONICAL.get(name) or CANONICAL.get(name.removesuffix("s"))
+    name = match[1].lower().replace(".", "").strip()
+    power = match[2] or {"sq": "2", "square": "2", "cu": "3", "cubic": "3"}.get(name.split()[0], "1")
+    name = name.split()[-1]
+    unit = CANONICAL.get(name) or CANONICAL.get(name.removesuffix("s"))
+    return (unit, power) if unit else None

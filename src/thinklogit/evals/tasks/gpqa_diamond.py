@@ -16,7 +16,7 @@ from inspect_ai import Task, task
 
 from thinklogit.core.errors import RecordError
 from thinklogit.core.records import Problem
-from thinklogit.core.sampling import derive_seed
+from thinklogit.core.seeds import derive_seed
 from thinklogit.evals.data import FieldMap, Fields, read_problems
 from thinklogit.evals.scoring import graded
 from thinklogit.evals.tasks.benchmark import benchmark

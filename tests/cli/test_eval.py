@@ -1,0 +1,150 @@
+"""`thinklogit eval` as a person runs it: in a process of its own, for inspect-ai needs one."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from fake_server import serving
+
+pytest_plugins = ["commands"]
+
+COMMAND = [sys.executable, "-c", "from thinklogit.cli.app import main; main()", "eval"]
+
+
+def run(*arguments, **kwargs):
+    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=240, **kwargs)
+    return done
+
+
+def figures(output):
+    rows = json.loads(output)["figures"]
+    return {(row["system"], row["metric"]): row["value"] for row in rows}
+
+
+def one_line(done, code=1):
+    assert done.returncode == code, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_the_mini_trio_in_two_modes_and_the_same_seed_again(tmp_path):
+    arguments = ["mini", "--mode", "guided,target", "--n", 2, "--limit", 6, "--json"]
+    first = run(*arguments, "-o", tmp_path / "a")
+    assert first.returncode == 0, first.stderr
+    assert figures(first.stdout)["guided", "avg@2"] > figures(first.stdout)["target", "avg@2"]
+    again = run(*arguments, "-o", tmp_path / "b", "--batch-size", 3)
+    assert again.stdout == first.stdout
+    assert texts(tmp_path / "a") == texts(tmp_path / "b")
+    by_problem = {}
+    for (mode, problem, _), text in texts(tmp_path / "a").items():
+        by_problem.setdefault((mode, problem), set()).add(text)
+    assert sum(len(different) == 2 for different in by_problem.values()) > 6  # of 12
+    assert not (tmp_path / "a" / "answers" / "guided").exists()
+
+
+def texts(folder):
+    """What each completion says, read by inspect's own means."""
+    code = (
+        "import sys, json; from inspect_ai.log import list_eval_logs, read_eval_log\n"
+        "logs = [read_eval_log(info) for info in list_eval_logs(sys.argv[1])]\n"
+        "print(json.dumps([[log.eval.metadata['system'], s.id, s.epoch, s.output.completion] "
+        "for log in logs for s in log.samples]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    return {(mode, problem, epoch): text for mode, problem, epoch, text in json.loads(done.stdout)}
+
+
+def test_a_kill_loses_nothing_that_was_answered_and_asks_nothing_twice(tmp_path):
+    arguments = ["mini", "--n", 3, "--limit", 8, "--batch-size", 4, "--json", "--seed", 5, "--base-url"]
+    with serving() as (fake, url):
+        whole = run(*arguments, url, "-o", tmp_path / "whole")
+        assert whole.returncode == 0, whole.stderr
+        seeds = sorted(fake.answered)
+        assert len(set(seeds)) == 24
+    with serving(delay_s=0.3) as (fake, url):
+        for wanted in (7, 15):
+            with subprocess.Popen([*COMMAND, *map(str, arguments), url, "-o", str(tmp_path / "cut")]) as process:
+                deadline = time.monotonic() + 120
+                while len(fake.answered) < wanted and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                time.sleep(0.1)  # what was answered now is on its way to the disk
+                process.send_signal(signal.SIGKILL)
+            time.sleep(0.5)
+        finished = run(*arguments, url, "-o", tmp_path / "cut")
+        assert finished.returncode == 0, finished.stderr
+        assert finished.stdout == whole.stdout
+        asked = [(body["messages"][-1]["content"], body["seed"]) for body in fake.requests]
+        assert sorted(set(asked)) == seeds
+        assert len(asked) - len(set(asked)) <= 2 * 4  # only what was in flight at a kill
+
+
+def test_a_finished_run_grows_and_refuses_other_settings(tmp_path):
+    with serving() as (fake, url):
+        server = ["mini", "--limit", 4, "--json", "-o", tmp_path / "run", "--base-url", url]
+        assert run(*server, "--n", 1).returncode == 0
+        assert run(*server, "--n", 2).returncode == 0
+        assert len(fake.requests) == 8
+        assert "temperature 0.6, now 0.9" in one_line(run(*server, "--n", 2, "--temperature", 0.9))
+        assert len(fake.requests) == 8
+
+
+def test_shards_share_a_run_and_make_it_whole(tmp_path):
+    with serving() as (_, url):
+        server = ["mini", "--limit", 5, "--json", "--base-url", url]
+        whole = run(*server, "-o", tmp_path / "whole")
+        for shard in ("1/2", "2/2"):
+            assert run(*server, "-o", tmp_path / "run", "--shard", shard).returncode == 0
+        table = [*COMMAND[:-1], "table", str(tmp_path / "run"), "--format", "json"]
+        together = subprocess.run(table, capture_output=True, text=True, check=True)
+        assert figures(together.stdout) == figures(whole.stdout)
+
+
+def test_guidance_goes_to_a_server_with_every_request(tmp_path):
+    with serving() as (fake, url):
+        done = run("mini", "--limit", 1, "--base-url", url, "--mode", "guided,target", "--alpha", 0.5,
+                   "--warmup-tokens", 3, "--raw", "-o", tmp_path / "run")  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        guided, target = fake.requests
+        assert guided["vllm_xargs"] == {"alpha": 0.5, "warmup_tokens": 3}
+        assert target["vllm_xargs"] == {"alpha": 0.0}
+        assert guided["chat_template"].startswith("{% for message")
+        assert (guided["temperature"], guided["top_p"]) == (0.6, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["mini", "--base-url", "http://127.0.0.1:9/v1"], "no server answers; start it"),
+        (["minni"], "unknown task 'minni'; did you mean 'mini'?"),
+        ([], "no task given; known: aime24"),
+        (["mini", "--mode", "gided"], "unknown mode 'gided'; did you mean 'guided'?"),
+        (["mini", "--shard", "3/2"], "--shard must be i/N with i from 1 to N, such as 2/8; got '3/2'"),
+        (["mini", "--shard", "8/8", "--limit", "3"], "no problem is left for shard 8/8"),
+        (["mini", "-T", "levels=5"], "mini has no option 'levels'; it has split, n, seed"),
+        (["mini", "--n", "4", "--temperature", "0"], "4 greedy completions are all the same"),
+        (["mini", "--trio", "no/such/trio"], "expected a trio folder"),
+        (["mini", "--alpha", "nan"], "alpha must be a finite number"),
+        (["aime24", "--data", "missing.jsonl"], "missing.jsonl: no such file"),
+        (["aime24"], "HuggingFaceH4/aime_2024"),
+        (["aime24", "aime25", "--data", "x.jsonl"], "--data is for one task"),
+    ],
+)
+def test_a_mistake_prints_one_line(thinklogit, arguments, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    left = thinklogit("eval", *arguments)
+    assert left.code == 1
+    assert len(left.err.splitlines()) == 1
+    assert told in left.err
+
+
+def test_a_server_that_breaks_down_is_told_and_what_was_finished_is_kept(tmp_path):
+    with serving(status=400) as (_, url):
+        line = one_line(run("mini", "--limit", 2, "--base-url", url, "-o", tmp_path / "run"))
+        assert "out of order" in line
+        assert "repeat the command to continue" in line
+
+
