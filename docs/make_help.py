@@ -10,7 +10,7 @@ from rich.console import Console
 from thinklogit.cli.app import app
 
 PAGE = Path(__file__).with_name("commands.md")
-VERBS = ([], ["demo"], ["generate"], ["compose"], ["doctor"], ["mini"], ["mini", "train"])
+VERBS = ("", "demo", "generate", "eval", "grade", "compare", "table", "compose", "doctor", "mini", "mini train")
 
 
 def help_of(verb: list[str]) -> str:
@@ -22,7 +22,7 @@ def help_of(verb: list[str]) -> str:
 
 def page() -> str:
     parts = ["# Commands\n\nMade by `make format` from the commands' own help; `make check` fails when it is stale.\n"]
-    for verb in VERBS:
+    for verb in map(str.split, VERBS):
         name = " ".join(["thinklogit", *verb])
         parts.append(f"## {name}\n\n```\n$ {name} --help\n{help_of(verb)}\n```\n")
     return "\n".join(parts)

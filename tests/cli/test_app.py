@@ -6,7 +6,7 @@ import pytest
 
 pytest_plugins = ["commands"]
 
-VERBS = ("demo", "generate", "compose", "doctor", "mini", "mini train")
+VERBS = ("demo", "generate", "eval", "grade", "compare", "table", "compose", "doctor", "mini", "mini train")
 
 
 def loaded_after(*arguments):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thinklogit.evals.grading.answers import boxes
 from thinklogit.evals.grading.maths import grade_maths
 from thinklogit.evals.grading.notation import as_integer
 
@@ -41,6 +42,7 @@ RIGHT = [
     ("5", r"\boxed{5cm}"),
     (r"\frac94", r"\boxed{\frac{9}{4} kg}"),
     ("3t", r"\boxed{3 t}"),
+    (r"\frac{1}{m}t", r"The answer is $\frac{1}{m}t$."),
     (r"2\pi r h", r"\boxed{2 h r \pi}"),
     ("5", r"\boxed{\$5}"),
     ("5000000", r"\boxed{5 \text{ million}}"),
@@ -161,6 +163,7 @@ WRONG = [
     ("x > 5", r"\boxed{x \ge 5}"),
     (r"x^2 = 5", r"\boxed{5}"),
     ("3t", r"\boxed{3}"),
+    ("3", "The answer is $3t$."),
     ("3t", r"\boxed{3h}"),
     ("2ab", r"\boxed{2}"),
     (r"2\pi r h", r"\boxed{2\pi r}"),
@@ -237,11 +240,20 @@ def test_the_verdict_says_what_was_read_as_it_was_written_and_why():
 
 
 def test_a_box_with_an_escaped_brace_ends_where_it_should():
-    r"""A counter of braces that took \} for a closing one cut sets short.
+    r"""Counting \} as a closing brace, or \{ as an opening one, ends a box too early or never.
 
-    \boxed{\{1, 2\}} was read as \{1, 2\, and \boxed{a \} b} ended at the wrong place.
+    In \boxed{\left\{1, 2\right.} the two are not balanced, and need not be.
     """
-    assert grade_maths(r"\boxed{\{1, 2\}} is the set", "1").extracted == r"\{1, 2\}"
+    assert grade_maths(r"\boxed{\left\{1, 2\right.} for {all}", "1").extracted == r"\left\{1, 2\right."
+    assert [box.content for box in boxes(r"\boxed{a\}}, \boxed{b}")] == [r"a\}", "b"]
+
+
+def test_boxes_are_the_outermost_that_are_closed():
+    assert [box.content for box in boxes(r"\boxed{} \boxed{a \boxed{b} c} \fbox{{d}} \boxed{e")] == [
+        r"a \boxed{b} c",
+        "{d}",
+    ]
+    assert [box.content for box in boxes(r"\boxed{e \boxed{f}")] == ["f"]
 
 
 PIECES = [r"\boxed{", "}", "{", "$", "$$", r"\frac", "12", "-3", ",", "=", "x", r"\text{", "and", r"\left(", ")", r"\%"]

@@ -78,6 +78,7 @@ def test_a_worker_is_kept_and_imports_nothing_heavy(pool):
     second = pool.grade("process", "", "")
     assert first.extracted == second.extracted
     assert second.reason == "heavy: []"
+    assert os.getpgid(int(second.extracted)) == int(second.extracted)  # Ctrl-C in a terminal does not reach it
 
 
 def test_what_hangs_is_killed_and_the_pool_goes_on(tmp_path):

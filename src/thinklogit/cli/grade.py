@@ -1,4 +1,4 @@
-"""`thinklogit grade`: completions of a file graded, and held against labels where there are any."""
+"""`thinklogit grade`: completions graded, of a file, and held against labels where there are any, or of a run again."""
 
 import json as json_format
 import sys
@@ -29,12 +29,14 @@ def grade(
     limit_s: float | None = None,
     unsafe_local_exec: bool = False,
 ) -> None:
-    """Grade completions, one JSON object a line: completion, reference; id, truncated, expected if there are any.
+    """Grade completions: those of a file, with --kind, or those of a run once more.
 
-    Where lines say the grade that is expected (true, false), tells how often ours is that, and lists where it is not.
+    A file has one JSON object a line: completion, reference; id, truncated, expected if there are any. Where lines say
+    the grade that is expected (true, false), tells how often ours is that, and lists where it is not. In a run, a log
+    with the new grades takes the place of the old one.
 
     Args:
-        target: A .jsonl file.
+        target: A .jsonl file; a run's folder, or one log.
         kind: math, letter (multiple choice) or code (with tests instead of a reference, and code or a completion).
         output: Write grades to this file; repeat the command to continue when it was cut short.
         json: Print one JSON object instead of text.
@@ -43,6 +45,9 @@ def grade(
         limit_s: Seconds that one completion may take [default: 30, for code as its tests need].
         unsafe_local_exec: Run code as a plain process of yours, where there is no sandbox.
     """
+    if kind is None and (target.is_dir() or target.suffix == ".eval"):
+        _grade_run(target, workers, limit_s, {"unsafe": True} if unsafe_local_exec else {}, json)
+        return
     from thinklogit.evals.grading.labelled import agreement, in_order, put_in_order, read_labelled
     from thinklogit.evals.grading.pool import GraderPool
 
@@ -55,6 +60,24 @@ def grade(
         put_in_order(output, grades)
     counted = agreement(lines, grades)
     print(_as_json(counted, target, kind, output) if json else _as_text(counted, output))
+
+
+def _grade_run(run: Path, workers: int, limit_s: float | None, options: dict[str, Any], json: bool) -> None:
+    from thinklogit.evals.logs import current
+    from thinklogit.evals.regrading import grade_again
+
+    changes = []
+    for log in current(run):
+        changed = grade_again(log, workers, limit_s, options)
+        changes.append(changed)
+        if not json:
+            print(changed.sentence)
+            for line in changed.listed[:SHOWN]:
+                print(f"  {line}")
+            if len(changed.listed) > SHOWN:
+                print(f"  and {len(changed.listed) - SHOWN} more, with --json")
+    if json:
+        print(json_format.dumps([changed._asdict() for changed in changes], ensure_ascii=False))
 
 
 def _options(target: Path, kind: str | None, output: Path | None, integer: bool, unsafe: bool) -> dict[str, Any]:

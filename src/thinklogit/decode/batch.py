@@ -14,7 +14,7 @@ from transformers import DynamicCache
 
 from thinklogit.core.sampling import SamplingParams, draw, probabilities
 from thinklogit.core.schedules import strengths
-from thinklogit.models.caches import can_join, join_rows, member_length
+from thinklogit.models.caches import can_join, column_bytes, join_rows, member_length
 from thinklogit.models.composite import ThinkLogitForCausalLM
 
 
@@ -44,14 +44,24 @@ class Batch:
         self.model = model
         self.pad_id = pad_id
         self.end_ids = end_ids_of(model)
+        self.weight_bytes = sum(weight.numel() * weight.element_size() for weight in model.parameters())
         self.rows: list[Row] = []
         self.cache = DynamicCache(config=model.config)
         self.mask: Int[Tensor, "batch total"] = torch.empty(0, 0, dtype=torch.long)
 
-    @property
-    def can_grow(self) -> bool:
-        """Whether rows can join those that are under way."""
-        return not self.rows or can_join(self.cache)
+    def gains_by(self, joining: list[Row]) -> bool:
+        """Whether these should join the rows that are under way, rather than wait for the next batch.
+
+        What they save is the weights streamed once more in every step of a batch of their own. What they cost is the
+        padding up to the columns of the others, which every step reads, and copies, as a cache grows by a copy. In the
+        mini trio, 1.2M parameters, joining at any time made 2,400 tokens/s of 3,400.
+        """
+        if not self.rows:
+            return True
+        if not can_join(self.cache):
+            return False
+        padding = sum(max(0, self.mask.shape[1] - len(row.prompt_ids)) for row in joining)
+        return 3 * padding * column_bytes(self.cache) <= self.weight_bytes
 
     def join(self, rows: list[Row]) -> list[Row]:
         """Take in new rows, whose prompts run together; each gets its first token."""

@@ -6,6 +6,7 @@ row leaves its batch when it ends, another takes its place, and each draws from 
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice, takewhile
 from typing import Any, cast
 
 import torch
@@ -104,11 +105,14 @@ class HuggingFaceEngine:
     def _joining(self, batch: Batch, waiting: deque[Row], mode: str) -> list[Row]:
         """Who joins now. Not each as soon as there is room: a prompt costs as much as a step of all."""
         room = self.batch_size - len(batch.rows)
-        if not batch.can_grow or room < max(1, self.batch_size // 8):
+        if room < max(1, self.batch_size // 8):
             return []
-        joining: list[Row] = []
-        while waiting and len(joining) < room and waiting[0].params.mode == mode:
-            joining.append(waiting.popleft())
+        first = islice(tuple(waiting), room)
+        joining = list(takewhile(lambda row: row.params.mode == mode, first))
+        if not joining or not batch.gains_by(joining):
+            return []
+        for _ in joining:
+            waiting.popleft()
         return joining
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:

@@ -1,21 +1,18 @@
-"""Reads what inspect-ai wrote: its logs, ours or any that our tasks were run with, as measurements; grades them again.
+"""Reads what inspect-ai wrote: its logs, ours or any that our tasks were run with, as measurements.
 
 Loads no samples where their summaries do.
 """
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlparse
 
-from inspect_ai import score
 from inspect_ai.log import (
     EvalLog,
     EvalSampleSummary,
     list_eval_logs,
     read_eval_log,
     read_eval_log_sample_summaries,
-    write_eval_log,
 )
 
 from thinklogit.core.errors import OptionError, RecordError
@@ -30,11 +27,11 @@ def headers(place: Path) -> list[EvalLog]:
     Raises RecordError for a log that cannot be read.
     """
     if place.is_file():
-        return [_read(place, header_only=True)]
+        return [read_log(place, header_only=True)]
     if not place.is_dir():
         return []
     found = (path_of(info.name) for info in list_eval_logs(str(place), recursive=True))
-    return sorted((_read(path, header_only=True) for path in found), key=lambda log: log.eval.created)
+    return sorted((read_log(path, header_only=True) for path in found), key=lambda log: log.eval.created)
 
 
 def path_of(log: EvalLog | str) -> Path:
@@ -83,15 +80,8 @@ def measurement_of(log: EvalLog) -> Measurement:
     )
 
 
-def grade_again(log: EvalLog, scorers: Any) -> EvalLog:
-    """Grade every completion of a log anew, and put the log with the new grades in the old one's place."""
-    whole = _read(path_of(log), header_only=False)
-    graded = score(whole, scorers, action="overwrite", display="none")
-    write_eval_log(graded, whole.location)
-    return graded
-
-
-def _read(path: Path, header_only: bool) -> EvalLog:
+def read_log(path: Path, header_only: bool) -> EvalLog:
+    """A log, with its samples or without. Raises RecordError for what is none."""
     try:
         return read_eval_log(str(path), header_only=header_only)
     except Exception as error:  # whatever a zip, JSON or schema library says of a file that is none

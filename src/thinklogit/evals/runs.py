@@ -75,7 +75,7 @@ def evaluate(
     """
     folder = shard.folder(run / system.label)
     answers = run / "answers" / system.label
-    check_unchanged(folder, system.settings)
+    check_unchanged(folder, tasks, system.settings)
     config = system.config.model_dump(exclude_none=True)
     getLogger("inspect_ai").setLevel(ERROR)  # it warns of retry settings that are meant
     with _answers_kept_in(answers), _reporting(on_sample), redirect_stdout(StringIO()):
@@ -83,6 +83,7 @@ def evaluate(
             finished, logs = eval_set(
                 list(tasks),
                 log_dir=str(folder),
+                log_dir_allow_dirty=True,  # other tasks may join; what has changed is refused above
                 model=[system.model],
                 epochs=Epochs(n, "mean"),
                 metadata={"system": system.label, "settings": system.settings},
@@ -111,15 +112,21 @@ def graded(folder: Path) -> int:
     return sum(len(measurement_of(log).outcomes) for log in current(folder)) if headers(folder) else 0
 
 
-def check_unchanged(folder: Path, settings: dict[str, Any]) -> None:
+def check_unchanged(folder: Path, tasks: Sequence[Task], settings: dict[str, Any]) -> None:
     """Refuse to add completions made in another way. Raises RunChangedError, which tells the differences."""
+    asked = {task.name.rsplit("/", 1)[-1]: task for task in tasks}
     for log in headers(folder):
-        before = (log.eval.metadata or {}).get("settings", {})
-        names = [*settings, *(name for name in before if name not in settings)]
+        kept = log.eval.metadata or {}
+        before, now = dict(kept.get("settings", {})), dict(settings)
+        task = asked.get(log.eval.task.rsplit("/", 1)[-1])
+        if task:
+            before |= {"version": str(log.eval.task_version), "problems": kept.get("data_digest")}
+            now |= {"version": str(task.version), "problems": (task.metadata or {}).get("data_digest")}
+        names = [*now, *(name for name in before if name not in now)]
         changes = [
-            f"{name} {_shown(before.get(name))}, now {_shown(settings.get(name))}"
+            f"{name} {_shown(before.get(name))}, now {_shown(now.get(name))}"
             for name in names
-            if before.get(name) != settings.get(name)
+            if before.get(name) != now.get(name)
         ]
         if changes:
             raise RunChangedError(f"{folder} was made with {'; '.join(changes)}; use another -o, or the same settings")

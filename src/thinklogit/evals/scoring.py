@@ -1,6 +1,9 @@
 """The scorer of every task: hands the completion to a grader in a worker process and keeps the whole verdict."""
 
 from asyncio import wrap_future
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +25,9 @@ def graded(kind: str, **options: Any) -> Scorer:
     async def score(state: TaskState, target: Target) -> Score:
         truncated = state.output.stop_reason in TRUNCATED
         reference = target.text
-        future = pool().submit(kind, state.output.completion, reference, truncated=truncated, **options)
+        future = (_chosen_pool.get() or own_pool()).submit(
+            kind, state.output.completion, reference, truncated=truncated, **options
+        )
         verdict = await wrap_future(future)
         usage = state.output.usage
         return Score(
@@ -35,7 +40,20 @@ def graded(kind: str, **options: Any) -> Scorer:
     return score
 
 
+_chosen_pool: ContextVar[GraderPool | None] = ContextVar("grader pool", default=None)
+
+
+@contextmanager
+def pool_of(pool: GraderPool) -> Generator[None]:
+    """Grade in this pool meanwhile."""
+    token = _chosen_pool.set(pool)
+    try:
+        yield
+    finally:
+        _chosen_pool.reset(token)
+
+
 @lru_cache
-def pool() -> GraderPool:
+def own_pool() -> GraderPool:
     """One pool of workers for all tasks of this process."""
     return GraderPool()

@@ -61,6 +61,16 @@ def can_join(cache: Cache) -> bool:
     return all(type(layer) is DynamicLayer for layer in cache.layers)
 
 
+def column_bytes(cache: Cache) -> int:
+    """What one position of one row takes in all layers."""
+    begun = [layer for layer in cache.layers if layer.is_initialized]
+    return sum(
+        tensor.shape[1] * tensor.shape[3] * tensor.element_size()
+        for layer in begun
+        for tensor in (cast(Tensor, layer.keys), cast(Tensor, layer.values))
+    )
+
+
 def join_rows(
     cache: Cache, mask: Int[Tensor, "rows past"], joining: Cache, joining_mask: Int[Tensor, "joining prompt"]
 ) -> Int[Tensor, "all length"]:

@@ -19,7 +19,7 @@ from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, veri
 from sympy import Eq, Expr, FiniteSet, Interval, Tuple
 
 from thinklogit.evals.grading.answers import after_thinking, boxes, innermost, joined_tail
-from thinklogit.evals.grading.notation import NUMBER, as_integer, as_words, base_of, tidied, unit_of
+from thinklogit.evals.grading.notation import NUMBER, as_integer, as_words, base_of, tidied, unit_of, variables_kept
 from thinklogit.evals.grading.verdicts import Verdict
 
 FORMULA = re.compile(r"\s*(?:\$\$?([^$]+)\$\$?|\\\((.+)\\\)|\\\[(.+)\\\])\s*", re.DOTALL)
@@ -27,6 +27,7 @@ BROKEN_FORMULA = re.compile(r"(?<!\$)\$[ \t]*\n[^$]*?\n[ \t]*\$(?!\$)|\\\([ \t]*
 """An inline formula over several lines: math-verify reads none, so it must not read the numbers inside as prose."""
 
 
+INLINE = re.compile(r"(?<![$\\])\$(?!\s)([^$\n]+)(?<![\s\\])\$(?!\$)")
 NEGATED = re.compile(r"\b(?:is not|isn't|cannot be|can't be|not)\s+(?:\$[^$\n]+\$|-?\d[\d.,/]*)")
 LIST_AT_END = re.compile(r"(?<![\w.,/$\\])(-?[\d./]+),? (?:or|and) (?:\w+ = )?(-?[\d./]*\d)[.\s]*$")
 STATED = re.compile(r"(?i:answer(?: is|:))\s*(\S.{0,200}?)[.\s]*$")
@@ -88,6 +89,7 @@ def read(latex: str) -> Answer:
 def read_prose(text: str) -> list[Answer]:
     """The final answer that math-verify finds in a text: after "final answer is", else the last formula or number."""
     text = NEGATED.sub(" ", BROKEN_FORMULA.sub(" ", text))
+    text = INLINE.sub(lambda formula: f"${variables_kept(formula[1])}$", text)
     listed = LIST_AT_END.search(text)
     if listed:
         return [read(f"{listed[1]}, {listed[2]}")]

@@ -63,7 +63,7 @@ def tidied(answer: str) -> str:
     for pattern in (MIXED_PERCENT, UNIT_WORDS):
         match = pattern.fullmatch(answer)
         answer = match[1] if match else answer
-    return _variables_kept(_solutions_apart(answer))
+    return variables_kept(_solutions_apart(answer))
 
 
 def _scaled(scale: re.Match[str]) -> str:
@@ -77,7 +77,7 @@ def _as_fraction(decimal: re.Match[str]) -> str:
     return rf"\frac{{{numerator}}}{{{'9' * len(repeated)}{'0' * len(fixed)}}}"
 
 
-def _variables_kept(answer: str) -> str:
+def variables_kept(answer: str) -> str:
     r"""Put braces around variables at the end that math-verify would take for a unit: 3t, 2ab, 2\pi r h."""
     match = LAST_LETTERS.fullmatch(answer)
     if not match or match[2] == "i":  # i in braces would be another i than elsewhere
