@@ -146,5 +146,3 @@ def test_a_server_that_breaks_down_is_told_and_what_was_finished_is_kept(tmp_pat
         line = one_line(run("mini", "--limit", 2, "--base-url", url, "-o", tmp_path / "run"))
         assert "out of order" in line
         assert "repeat the command to continue" in line
-
-

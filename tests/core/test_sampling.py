@@ -77,3 +77,20 @@ def test_seeds_are_the_same_everywhere_and_differ_by_what_they_name():
 def test_what_cannot_be_sampled_from_is_refused(wrong, message):
     with pytest.raises(OptionError, match=message):
         SamplingParams(**wrong)
+
+
+def nucleus_by_sorting(probs, top_p):
+    """The definition, written out: the most probable first, of equals the lower id, until their mass reaches top_p."""
+    ordered, order = probs.sort(dim=-1, descending=True, stable=True)
+    ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
+    kept = torch.zeros_like(probs).scatter_(-1, order, ordered)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1, 1.0, 4.0, 12.0])
+@pytest.mark.parametrize("top_p", [0.3, 0.95, 0.999999])
+def test_the_nucleus_is_that_of_a_full_sort_with_ties_and_without(spread, top_p):
+    logits = torch.randn(8, 300, generator=torch.Generator().manual_seed(0)) * spread
+    logits = torch.cat([logits, logits.round()])  # rounded, many are equal
+    probs = logits.softmax(-1)
+    assert torch.equal(probabilities(logits, 1.0, 0, top_p), nucleus_by_sorting(probs, top_p))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from thinklogit.core.errors import OptionError
 
+NUCLEUS_HEAD = 64
 MODES = ("guided", "target", "guider", "base")
 
 
@@ -89,10 +90,15 @@ def probabilities(
 
 
 def _keep_nucleus(probs: Float[Tensor, "*batch vocab"], top_p: float) -> Float[Tensor, "*batch vocab"]:
-    ordered, order = probs.sort(dim=-1, descending=True, stable=True)
-    mass_before = ordered.cumsum(-1) - ordered
-    ordered = ordered.masked_fill(mass_before >= top_p, 0.0)
-    kept = torch.zeros_like(probs).scatter_(-1, order, ordered)
+    # The nucleus lies in the head of the distribution but for flat ones: for 32 rows of 482 tokens a sixth of a sort.
+    head = probs.topk(min(NUCLEUS_HEAD, probs.shape[-1]), dim=-1).values
+    if bool((head.sum(-1) < top_p).any()):
+        head = probs.sort(dim=-1, descending=True).values
+    count = (head.cumsum(-1) - head < top_p).sum(-1, keepdim=True)
+    least = head.gather(-1, count - 1)
+    above, level = probs > least, probs == least
+    room = count - above.sum(-1, keepdim=True)
+    kept = probs.where(above | (level & (level.cumsum(-1) <= room)), 0.0)
     return kept / kept.sum(-1, keepdim=True)
 
 

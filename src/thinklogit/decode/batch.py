@@ -27,7 +27,7 @@ class Row:
     prompt_ids: list[int]
     params: SamplingParams
     seed: int
-    uniforms: Float[Tensor, " max_new_tokens"]
+    uniforms: list[float]
     new_ids: list[int] = field(default_factory=list)
     ended: bool = False
 
@@ -63,6 +63,7 @@ class Batch:
         padding = sum(max(0, self.mask.shape[1] - len(row.prompt_ids)) for row in joining)
         return 3 * padding * column_bytes(self.cache) <= self.weight_bytes
 
+    @torch.inference_mode()
     def join(self, rows: list[Row]) -> list[Row]:
         """Take in new rows, whose prompts run together; each gets its first token."""
         ids, mask = self._left_padded(rows)
@@ -76,6 +77,7 @@ class Batch:
         self.rows, self.cache, self.mask = self.rows + rows, cache, mask
         return rows
 
+    @torch.inference_mode()
     def step(self) -> list[Row]:
         """One more token for every row."""
         device = self.model.device
@@ -85,6 +87,7 @@ class Batch:
         self._advance(self.rows, ids, positions, self.mask, self.cache)
         return self.rows
 
+    @torch.inference_mode()
     def let_go(self) -> None:
         """Drop the rows that are done."""
         staying = [place for place, row in enumerate(self.rows) if not row.done]
@@ -165,12 +168,13 @@ def next_tokens(logits: Float[Tensor, "batch vocab"], rows: Sequence[Row]) -> In
     for place, row in enumerate(rows):
         kinds.setdefault((row.params.temperature, row.params.top_k, row.params.top_p), []).append(place)
     for (temperature, top_k, top_p), places in kinds.items():
-        chosen = torch.tensor(places, device=logits.device)
+        chosen = torch.tensor(places, device=logits.device) if len(kinds) > 1 else slice(None)
         if temperature == 0:
             tokens[chosen] = logits[chosen].argmax(-1)
             continue
-        uniforms = torch.stack([rows[place].uniforms[len(rows[place].new_ids)] for place in places])
-        tokens[chosen] = draw(probabilities(logits[chosen], temperature, top_k, top_p), uniforms.to(logits.device))
+        drawn = [rows[place].uniforms[len(rows[place].new_ids)] for place in places]
+        uniforms = torch.tensor(drawn, dtype=torch.float64, device=logits.device)
+        tokens[chosen] = draw(probabilities(logits[chosen], temperature, top_k, top_p), uniforms)
     return tokens
 
 

@@ -13,6 +13,9 @@ from thinklogit.decode.batch import Row
 from thinklogit.decode.defaults import filled_in
 from thinklogit.decode.huggingface import HuggingFaceEngine
 
+MOST_WEIGHTS_FOR_ONE_THREAD = 10**7
+"""Members this small gain nothing from more threads, and beside another process lose much."""
+
 
 class Requests:
     """What has arrived and is not yet being decoded."""
@@ -90,9 +93,11 @@ def _load(trio: str, batch_size: int, allow_past_context: bool, how: dict[str, s
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # before anything is computed: later, what has begun with more stays slower
     model, tokenizer = load(trio, **how)
-    if sum(parameter.numel() for parameter in model.parameters()) < 10**7:
-        torch.set_num_threads(1)  # members this small gain nothing from more, and beside others lose
+    if sum(weight.numel() for weight in model.parameters()) > MOST_WEIGHTS_FOR_ONE_THREAD:
+        torch.set_num_threads(threads)
     return HuggingFaceEngine(model, tokenizer, batch_size, allow_past_context)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
 from typing import Any, cast
 
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from thinklogit.core.errors import ContextError
@@ -85,9 +84,8 @@ class HuggingFaceEngine:
         self._check_context(len(ids), params, index)
         for number in range(params.n):
             seed = derive_seed(params.seed, prompt, number)
-            yield Row(index, number, ids, params, seed, uniform_stream(seed, params.max_new_tokens))
+            yield Row(index, number, ids, params, seed, uniform_stream(seed, params.max_new_tokens).tolist())
 
-    @torch.inference_mode()
     def decode(self, waiting: deque[Row]) -> Iterator[Row]:
         """Decode rows of one mode until none of them is left, yielding each row at each of its tokens.
 
