@@ -22,7 +22,7 @@ def help_of(verb: list[str]) -> str:
 
 def page() -> str:
     parts = ["# Commands\n\nMade by `make format` from the commands' own help; `make check` fails when it is stale.\n"]
-    for verb in map(str.split, VERBS):
+    for verb in [verb.split() for verb in VERBS]:
         name = " ".join(["thinklogit", *verb])
         parts.append(f"## {name}\n\n```\n$ {name} --help\n{help_of(verb)}\n```\n")
     return "\n".join(parts)

@@ -120,6 +120,7 @@ def evaluate(
     *tasks: Annotated[str, Parameter(help="Benchmarks: aime24, aime25, amc23, math_hard, gpqa_diamond, ...")],
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     json: bool = False,
+    no_grade: bool = False,
     unsafe_local_exec: bool = False,
     answering: AnsweringOptions = DEFAULT_ANSWERING,
     sampling: DrawingOptions = DEFAULT_DRAWING,
@@ -134,6 +135,7 @@ def evaluate(
         tasks: aime24, aime25, amc23, math_hard, gpqa_diamond, livecodebench, mini.
         output: The run's folder [default: runs/ and the tasks' names].
         json: Print the figures as one JSON object.
+        no_grade: Answer only; thinklogit grade RUN grades later, on another machine if need be.
         unsafe_local_exec: Run programs without a sandbox. They can do whatever you can.
         answering: Who answers.
         sampling: How completions are drawn.
@@ -147,6 +149,10 @@ def evaluate(
         from thinklogit.evals import runs
         from thinklogit.evals.logs import read_measurements
     shard = runs.Shard.parse(problems.shard)
+    if "livecodebench" in tasks and not (unsafe_local_exec or no_grade):
+        from thinklogit.evals.grading.sandbox import check_available
+
+        check_available()
     prepared = [runs.chosen(task, problems.limit, shard) for task in _tasks(tasks, problems, unsafe_local_exec)]
     run = output or Path("runs") / "+".join(tasks)
     total = len(modes) * n * sum(len(task.dataset) for task in prepared)
@@ -154,7 +160,10 @@ def evaluate(
     with completions_bar(done, total) as advance, _interruption_told(run):
         for mode in modes:
             system = _system(answering, mode, drawing, chat)
-            runs.evaluate(prepared, system, run, n=n, shard=shard, on_sample=advance)
+            runs.evaluate(prepared, system, run, n=n, shard=shard, on_sample=advance, grade=not no_grade)
+    if no_grade:
+        print(f"thinklogit: answered; now: thinklogit grade {run}", file=sys.stderr)
+        return
     _show(read_measurements([shard.folder(run / mode) for mode in modes]), run, json)
 
 
@@ -172,7 +181,7 @@ def _drawing(sampling: DrawingOptions) -> dict[str, Any]:
     """All settings: those given, else the preset's, else what evaluation takes. Raises OptionError."""
     given = {name: value for name, value in asdict(sampling).items() if value is not None and value != ()}
     preset = PAPER if given.pop("preset", None) else {}
-    drawing = {"n": 1, "temperature": 0.6, "top_p": 0.95, "chat": None} | preset | given
+    drawing: dict[str, Any] = {"n": 1, "temperature": 0.6, "top_p": 0.95, "chat": None} | preset | given
     if drawing["n"] < 1:
         raise OptionError(f"--n must be a whole number of completions, 1 or more; got {drawing['n']}")
     if drawing["temperature"] == 0:
@@ -200,9 +209,8 @@ def _tasks(names: Sequence[str], problems: ProblemOptions, unsafe_local_exec: bo
     for name in ("data", "data_fields"):
         if (value := getattr(problems, name)) is not None:
             options[name] = value
-    if unsafe_local_exec:
-        options["unsafe_local_exec"] = True
-    return [task_named(name, options) for name in names]
+    unsafe = {"unsafe_local_exec": True} if unsafe_local_exec else {}
+    return [task_named(name, options | (unsafe if name == "livecodebench" else {})) for name in names]
 
 
 def _system(answering: AnsweringOptions, mode: str, drawing: dict[str, Any], chat: bool | None) -> "System":

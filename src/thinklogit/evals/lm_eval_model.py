@@ -7,7 +7,7 @@ processes of its command a line in thinklogit_lm_eval.pth does, which is install
 first of several repeats only, and sends all of them one seed: for avg@n and pass@k use `thinklogit eval`.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lm_eval.models.huggingface import HFLM
@@ -56,4 +56,4 @@ class ThinkLogitLM(HFLM):
         how = {name: value for name, value in (("dtype", dtype), ("device_map", device)) if value}
         model, tokenizer = load(trio, config=config, **how)
         answering = {"guided": model, "target": model.target}.get(mode) or getattr(model.guiders[0], mode)
-        super().__init__(pretrained=answering, tokenizer=tokenizer, backend="causal", **kwargs)
+        super().__init__(pretrained=answering, tokenizer=cast(Any, tokenizer), backend="causal", **kwargs)

@@ -90,7 +90,7 @@ def read_log(path: Path, header_only: bool) -> EvalLog:
 
 
 def _outcome(summary: EvalSampleSummary) -> Outcome:
-    (verdict, *_) = summary.scores.values()
+    verdict = next(iter((summary.scores or {}).values()))
     noted = verdict.metadata or {}
     used = sum(usage.output_tokens for usage in summary.model_usage.values()) if summary.model_usage else None
     return Outcome(

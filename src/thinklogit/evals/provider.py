@@ -1,4 +1,4 @@
-"""The model provider `thinklogit/<trio>` of inspect-ai: a trio in this process, with real batches.
+"""The model provider `thinklogit/<trio>` of inspect-ai: a trio on this machine, with real batches.
 
     inspect eval thinklogit/aime24 --model thinklogit/mini -M mode=target
     inspect eval thinklogit/aime24 --model thinklogit/path/to/trio -M alpha=0.5 --extra-body '{"warmup_tokens": 0}'
@@ -83,7 +83,7 @@ class ThinkLogitAPI(ModelAPI):
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config)
         if base_url:
-            raise OptionError(f"thinklogit/{model_name} decodes in this process and takes no base URL; got {base_url}")
+            raise OptionError(f"thinklogit/{model_name} decodes on this machine and takes no base URL; got {base_url}")
         self.batch_size = config.max_connections or 32
         self.chat = chat
         self.request_options = _checked(request_options)
@@ -142,7 +142,7 @@ def request_of(config: GenerateConfig) -> dict[str, Any]:
     given = config.model_dump(exclude_none=True)
     refused = [name for name in given if name not in HONOURED and name not in OF_THE_HARNESS]
     if refused:
-        raise OptionError(f"a trio in this process does not take {', '.join(refused)}; leave out")
+        raise OptionError(f"a trio on this machine does not take {', '.join(refused)}; leave out")
     asked = {ours: given[theirs] for theirs, ours in HONOURED.items() if theirs in given}
     if "stop" in asked:
         asked["stop"] = tuple(asked["stop"])

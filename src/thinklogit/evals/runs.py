@@ -65,9 +65,9 @@ def chosen(task: Task, limit: int | None, shard: Shard) -> Task:
 
 
 def evaluate(
-    tasks: Sequence[Task], system: System, run: Path, *, n: int, shard: Shard, on_sample: OnSample
+    tasks: Sequence[Task], system: System, run: Path, *, n: int, shard: Shard, on_sample: OnSample, grade: bool = True
 ) -> list[EvalLog]:
-    """Answer and grade what the run's folder lacks for this system; n completions of each problem.
+    """Answer, and unless it is left for later grade, what the run's folder lacks for this system: n of each problem.
 
     Raises:
         RunChangedError: the folder holds completions made in another way.
@@ -91,6 +91,7 @@ def evaluate(
                 display="none",
                 log_level="error",
                 log_realtime=False,
+                score=grade,
                 retry_attempts=0,
                 max_tasks=1,
                 cache=CachePolicy(expiry=None),

@@ -1,4 +1,4 @@
-"""What can be measured: a trio in this process in one of its modes, or whatever a running server serves.
+"""What can be measured: a trio on this machine in one of its modes, or whatever a running server serves.
 
 Knows what inspect wants to be told of each; `settings` is what a run refuses to change half way.
 """
@@ -38,7 +38,7 @@ class System:
 def of_trio(
     trio: str, mode: str, sampling: Mapping[str, Any], *, batch_size: int, chat: bool | None, **loading: Any
 ) -> System:
-    """A trio in this process; all modes share one engine. Raises TrioError and OptionError.
+    """A trio on this machine; all modes share one engine. Raises TrioError and OptionError.
 
     Args:
         trio: a folder, a hub id, or "mini".

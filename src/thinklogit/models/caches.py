@@ -63,12 +63,8 @@ def can_join(cache: Cache) -> bool:
 
 def column_bytes(cache: Cache) -> int:
     """What one position of one row takes in all layers."""
-    begun = [layer for layer in cache.layers if layer.is_initialized]
-    return sum(
-        tensor.shape[1] * tensor.shape[3] * tensor.element_size()
-        for layer in begun
-        for tensor in (cast(Tensor, layer.keys), cast(Tensor, layer.values))
-    )
+    tensors = [tensor for layer in _plain_layers(cache) for tensor in (layer.keys, layer.values) if tensor is not None]
+    return sum(tensor.shape[1] * tensor.shape[3] * tensor.element_size() for tensor in tensors)
 
 
 def join_rows(
@@ -80,16 +76,20 @@ def join_rows(
     """
     spare = int(mask.any(dim=0).long().argmax())
     length = max(mask.shape[1] - spare, joining_mask.shape[1])
-    for layer, other in zip(cache.layers, joining.layers, strict=True):
+    for layer, other in zip(_plain_layers(cache), _plain_layers(joining), strict=True):
         if layer.is_initialized:
-            layer.keys = _joined(layer.keys[:, :, spare:], other.keys, length)
-            layer.values = _joined(layer.values[:, :, spare:], other.values, length)
+            layer.keys = _joined(cast(Tensor, layer.keys)[:, :, spare:], cast(Tensor, other.keys), length)
+            layer.values = _joined(cast(Tensor, layer.values)[:, :, spare:], cast(Tensor, other.values), length)
     return _joined(mask[:, None, spare:, None], joining_mask[:, None, :, None], length)[:, 0, :, 0]
 
 
 def _joined(first: Tensor, second: Tensor, length: int) -> Tensor:
     """(rows, heads, some, width) twice into (all rows, heads, length, width)."""
     return torch.cat([pad(each, (0, 0, length - each.shape[2], 0)) for each in (first, second)])
+
+
+def _plain_layers(cache: Cache) -> list[DynamicLayer]:
+    return cast(list[DynamicLayer], cache.layers)
 
 
 def _ids_layer(cache: Cache) -> CacheLayerMixin:

@@ -57,8 +57,12 @@ def livecodebench(
     end_date: Day = None,
     data: str | None = None,
     data_fields: Fields = None,
+    unsafe_local_exec: bool = False,
 ) -> Task:
-    """The benchmark, from the hub (release_v6 unless another is named) or from a file of `data`."""
+    """The benchmark, from the hub (release_v6 unless another is named) or from a file of `data`.
+
+    With `unsafe_local_exec` programs run without a sandbox, and can do whatever you can.
+    """
     if release is not None and data is not None:
         raise OptionError("release=NAME reads from the hub, data=FILE from a file; give one of them")
     chosen = release or LATEST
@@ -73,7 +77,7 @@ def livecodebench(
     return benchmark(
         problems,
         prompt=code_prompt,
-        scorer=graded("hidden_tests"),
+        scorer=graded("hidden_tests", **({"unsafe": True} if unsafe_local_exec else {})),
         version=VERSION,
         data=read,
         reported=REPORTED,
