@@ -3,6 +3,7 @@
 import argparse
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +14,7 @@ PAGE = Path(__file__).with_name("commands.md")
 VERBS = ("", "demo", "generate", "eval", "grade", "compare", "table", "compose", "doctor", "mini", "mini train")
 
 
-def help_of(verb: list[str]) -> str:
+def help_of(verb: Sequence[str]) -> str:
     out = io.StringIO()
     console = Console(file=out, width=100, color_system=None, force_terminal=False, legacy_windows=False)
     app.help_print(verb, console=console)

@@ -16,16 +16,19 @@ def test_the_commands_of_the_page_on_evaluation_run(tmp_path):
     blocks = re.findall(r"^```bash\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     commands = [line for block in blocks for line in block.splitlines()]
     assert len(commands) == 5
-    told = {command: run(command, tmp_path) for command in commands}
+    told = dict(zip(commands, outputs(commands, tmp_path), strict=True))
     assert "Accuracy is better: guided minus target" in told["thinklogit compare runs/mini"]
     assert r"\toprule" in told["thinklogit table runs/mini --format latex"]
     assert "no grade changed" in told["thinklogit grade runs/mini"]
     assert "as expected 1 of 1" in told[commands[-1]]
 
 
-def run(command, folder):
-    code = "from thinklogit.cli.app import main; main()"
-    words = [sys.executable, "-c", code, *command.split()[1:]]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, (command, done.stderr)
-    return done.stdout
+def outputs(commands, folder):
+    """What each printed, one after the other in one process, for each would load the harness anew."""
+    lines = "try:\n    main({words})\nexcept SystemExit as left:\n    assert not left.code\nprint('=====')\n"
+    script = "from thinklogit.cli.app import main\n" + "".join(
+        lines.format(words=command.split()[1:]) for command in commands
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split("=====\n")[:-1]

@@ -1,7 +1,7 @@
 """Which letter a completion answers, in the ways that models answer."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from thinklogit.evals.grading.letters import grade_letter, read_letter
@@ -159,7 +159,9 @@ prose = st.lists(st.sampled_from(WORDS), max_size=12)
 
 @given(prose.map(" ".join).filter(lambda text: "B12" not in text and "is" not in text.split()))
 def test_an_article_is_no_answer(text):
-    assert read_letter(f"A dog {text}", "ABCD") is None or not text.strip(" .,\n")
+    prose = f"A dog {text}"
+    assume(all(line.strip(" .,") != "A" for line in prose.splitlines()))  # which would be an answer
+    assert read_letter(prose, "ABCD") is None
 
 
 @given(

@@ -76,7 +76,7 @@ class BackgroundEngine:
     def _receive(self, trio: str) -> Any:
         try:
             received = self._connection.recv()
-        except EOFError:
+        except (EOFError, OSError):
             code = self.process.wait()
             raise TrioError(
                 f"{trio}: the process that decodes ended with code {code}; if it was killed for memory, use a smaller "

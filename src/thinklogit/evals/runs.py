@@ -12,7 +12,7 @@ so nothing finished is asked twice. Each completion's seed comes from its proble
 import os
 import re
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from logging import ERROR, getLogger
@@ -94,6 +94,7 @@ def evaluate(
                 score=grade,
                 retry_attempts=0,
                 max_tasks=1,
+                max_samples=2 * (system.config.max_connections or 32),  # grading keeps no completion from being asked
                 cache=CachePolicy(expiry=None),
                 **config,
             )
@@ -105,6 +106,8 @@ def evaluate(
     if finished:
         _drop_superseded(folder)
         rmtree(answers, ignore_errors=True)
+        with suppress(OSError):  # there are answers of other systems in it
+            answers.parent.rmdir()
     return logs
 
 
