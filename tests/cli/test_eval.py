@@ -56,37 +56,43 @@ def texts(folder):
 
 
 def test_a_kill_loses_nothing_that_was_answered_and_asks_nothing_twice(tmp_path):
-    arguments = ["mini", "--n", 3, "--limit", 8, "--batch-size", 4, "--json", "--seed", 5, "--base-url"]
-    with serving() as (fake, url):
-        whole = run(*arguments, url, "-o", tmp_path / "whole")
-        assert whole.returncode == 0, whole.stderr
-        seeds = sorted(fake.answered)
-        assert len(set(seeds)) == 24
     with serving(delay_s=0.3) as (fake, url):
+        arguments = ["mini", "--n", 3, "--limit", 8, "--batch-size", 4, "--json", "--seed", 5, "--base-url", url]
         for wanted in (7, 15):
-            with subprocess.Popen([*COMMAND, *map(str, arguments), url, "-o", str(tmp_path / "cut")]) as process:
+            with subprocess.Popen([*COMMAND, *map(str, arguments), "-o", str(tmp_path)]) as process:
                 deadline = time.monotonic() + 120
                 while len(fake.answered) < wanted and time.monotonic() < deadline:
                     time.sleep(0.02)
                 time.sleep(0.1)  # what was answered now is on its way to the disk
                 process.send_signal(signal.SIGKILL)
             time.sleep(0.5)
-        finished = run(*arguments, url, "-o", tmp_path / "cut")
+        finished = run(*arguments, "-o", tmp_path)
         assert finished.returncode == 0, finished.stderr
-        assert finished.stdout == whole.stdout
         asked = [(body["messages"][-1]["content"], body["seed"]) for body in fake.requests]
-        assert sorted(set(asked)) == seeds
-        assert len(asked) - len(set(asked)) <= 2 * 4  # only what was in flight at a kill
+        assert len(set(asked)) == 24
+        assert len(asked) - 24 <= 2 * 4  # only what was in flight at a kill
+        assert figures(finished.stdout)["guided", "avg@3"] == pytest.approx(100 * right(asked) / 24, abs=1e-4)
 
 
-def test_a_finished_run_grows_and_refuses_other_settings(tmp_path):
+def right(asked):
+    """How many the fake server answers right."""
+    return sum(seed % 2 == 0 for _, seed in set(asked))
+
+
+def test_a_finished_run_grows_refuses_other_settings_and_sends_guidance_with_every_request(tmp_path):
     with serving() as (fake, url):
-        server = ["mini", "--limit", 4, "--json", "-o", tmp_path / "run", "--base-url", url]
-        assert run(*server, "--n", 1).returncode == 0
+        server = ["mini", "--limit", 3, "--mode", "guided,target", "--alpha", 0.5, "--warmup-tokens", 3, "--raw",
+                  "--json", "-o", tmp_path / "run", "--base-url", url]  # fmt: skip
+        assert run(*server).returncode == 0
+        guided, target = fake.requests[0], fake.requests[-1]
+        assert guided["vllm_xargs"] == {"alpha": 0.5, "warmup_tokens": 3}
+        assert target["vllm_xargs"] == {"alpha": 0.0}
+        assert guided["chat_template"].startswith("{% for message")
+        assert (guided["temperature"], guided["top_p"]) == (0.6, 0.95)
         assert run(*server, "--n", 2).returncode == 0
-        assert len(fake.requests) == 8
+        assert len(fake.requests) == 12
         assert "temperature 0.6, now 0.9" in one_line(run(*server, "--n", 2, "--temperature", 0.9))
-        assert len(fake.requests) == 8
+        assert len(fake.requests) == 12
 
 
 def test_shards_share_a_run_and_make_it_whole(thinklogit, tmp_path):
@@ -97,20 +103,7 @@ def test_shards_share_a_run_and_make_it_whole(thinklogit, tmp_path):
         together = thinklogit("table", tmp_path / "run", "--format", "json")
         seeds = [body["seed"] for body in fake.requests]
         assert len(set(seeds)) == 5
-        right = sum(seed % 2 == 0 for seed in seeds)  # as the fake server answers
-        assert figures(together.out)["guided", "avg@1"] == 100 * right / 5
-
-
-def test_guidance_goes_to_a_server_with_every_request(tmp_path):
-    with serving() as (fake, url):
-        done = run("mini", "--limit", 1, "--base-url", url, "--mode", "guided,target", "--alpha", 0.5,
-                   "--warmup-tokens", 3, "--raw", "-o", tmp_path / "run")  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        guided, target = fake.requests
-        assert guided["vllm_xargs"] == {"alpha": 0.5, "warmup_tokens": 3}
-        assert target["vllm_xargs"] == {"alpha": 0.0}
-        assert guided["chat_template"].startswith("{% for message")
-        assert (guided["temperature"], guided["top_p"]) == (0.6, 0.95)
+        assert figures(together.out)["guided", "avg@1"] == 100 * right(enumerate(seeds)) / 5
 
 
 @pytest.mark.parametrize(
@@ -124,7 +117,6 @@ def test_guidance_goes_to_a_server_with_every_request(tmp_path):
         (["mini", "--shard", "8/8", "--limit", "3"], "no problem is left for shard 8/8"),
         (["mini", "-T", "levels=5"], "mini has no option 'levels'; it has split, n, seed"),
         (["mini", "--n", "4", "--temperature", "0"], "4 greedy completions are all the same"),
-        (["mini", "--trio", "no/such/trio"], "expected a trio folder"),
         (["mini", "--alpha", "nan"], "alpha must be a finite number"),
         (["aime24", "--data", "missing.jsonl"], "missing.jsonl: no such file"),
         (["aime24"], "HuggingFaceH4/aime_2024"),
