@@ -274,3 +274,24 @@ def test_usage_counts_descendants() -> None:
             assert usage(os.getpid()).tasks == before.tasks + 1
             child.communicate(b"\n")
         ready.set()
+
+
+def test_no_process_is_left_for_others_to_see_off() -> None:
+    """bubblewrap's watchers were killed before they had reaped what they watched.
+
+    The zombies went to process 1, and in a container whose process 1 reaps nobody they stayed for ever, one a program.
+    """
+    script = (
+        "import ctypes, os\n"
+        "ctypes.CDLL(None).prctl(36, 1)  # orphans of ours come to us\n"
+        "from thinklogit.evals.grading.code import grade_code\n"
+        "from thinklogit.evals.grading.limits import Limits\n"
+        "for code in ('print(1)', 'import os; os.fork(); print(1)', 'while True: pass'):\n"
+        "    grade_code(code, [['', '1']], code_given=True, limits=Limits(time_per_test_s=0.5))\n"
+        "    try:\n"
+        "        print(os.waitpid(-1, os.WNOHANG))\n"
+        "    except ChildProcessError:\n"
+        "        print('nobody')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["nobody"] * 3, done.stdout + done.stderr

@@ -28,6 +28,8 @@ from thinklogit.evals.grading.syscall_filter import seccomp_filter
 
 START_S = 30.0
 """How long a sandbox may take to stand on a busy machine; below 0.1 s as a rule."""
+ENDING_S = 2.0
+"""How long bubblewrap's watchers may take to end after what they watch."""
 WATCH_S = 0.02
 MONITORS = 4
 """Tasks beside the program's: bubblewrap's own, which wait, and the runner."""
@@ -145,8 +147,11 @@ def _sandboxed_process(limits: Limits) -> Generator[subprocess.Popen[bytes], Non
     try:
         yield process
     finally:
-        process.kill()  # bubblewrap's watcher; what it watches dies with it
-        process.wait()
+        try:
+            process.wait(ENDING_S)  # its watchers end from the inside out, each after it has seen off the next
+        except subprocess.TimeoutExpired:
+            process.kill()  # what they watch dies with them, but zombies stay where nobody reaps orphans
+            process.wait()
 
 
 @contextmanager
