@@ -58,14 +58,18 @@ def texts(folder):
 def test_a_kill_loses_nothing_that_was_answered_and_asks_nothing_twice(tmp_path):
     with serving(delay_s=0.3) as (fake, url):
         arguments = ["mini", "--n", 3, "--limit", 8, "--batch-size", 4, "--json", "--seed", 5, "--base-url", url]
-        for wanted in (7, 15):
-            with subprocess.Popen([*COMMAND, *map(str, arguments), "-o", str(tmp_path)]) as process:
+        for wanted, how in ((7, signal.SIGKILL), (15, signal.SIGINT)):
+            command = [*COMMAND, *map(str, arguments), "-o", str(tmp_path)]
+            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
                 deadline = time.monotonic() + 120
                 while len(fake.answered) < wanted and time.monotonic() < deadline:
                     time.sleep(0.02)
                 time.sleep(0.1)  # what was answered now is on its way to the disk
-                process.send_signal(signal.SIGKILL)
+                process.send_signal(how)
+                told = process.stderr.read()
             time.sleep(0.5)
+        assert process.returncode == 130
+        assert told.startswith("thinklogit: interrupted: what was answered is kept in")
         finished = run(*arguments, "-o", tmp_path)
         assert finished.returncode == 0, finished.stderr
         asked = [(body["messages"][-1]["content"], body["seed"]) for body in fake.requests]

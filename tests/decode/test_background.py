@@ -41,6 +41,15 @@ def test_what_cannot_be_answered_is_told_to_who_asked_and_the_rest_goes_on(backg
     assert fine.result(timeout=60)[0].new_tokens == 3
 
 
+def test_who_gives_up_waiting_stops_nobody_else(background):
+    """Ctrl-C in a harness cancels what it waits for; the answer then came to a future that could not take it."""
+    given_up = background.submit(CHAT, {"max_new_tokens": 20})
+    others = background.submit(CHAT, {"max_new_tokens": 5})
+    assert not given_up.cancel()
+    assert others.result(timeout=60)[0].new_tokens == 5
+    assert background.submit(CHAT, {"max_new_tokens": 3}).result(timeout=60)[0].new_tokens == 3
+
+
 def test_a_trio_that_cannot_be_loaded_is_told_at_once():
     with pytest.raises(TrioError, match="expected a trio folder"):
         BackgroundEngine("no/such-trio/anywhere")

@@ -64,6 +64,7 @@ class BackgroundEngine:
         return future.result()
 
     def _send(self, future: Future[Any], prompt: Prompt | None, given: Mapping[str, Any]) -> None:
+        future.set_running_or_notify_cancel()  # whoever gives up waiting does not take it back: others are beside it
         with self._lock:
             if self._lost:
                 future.set_exception(self._lost)

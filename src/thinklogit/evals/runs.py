@@ -80,7 +80,7 @@ def evaluate(
     getLogger("inspect_ai").setLevel(ERROR)  # it warns of retry settings that are meant
     with _answers_kept_in(answers), _reporting(on_sample), redirect_stdout(StringIO()):
         try:
-            finished, logs = eval_set(
+            eval_set(
                 list(tasks),
                 log_dir=str(folder),
                 log_dir_allow_dirty=True,  # other tasks may join; what has changed is refused above
@@ -100,14 +100,17 @@ def evaluate(
             )
         except PrerequisiteError as error:
             raise EvaluationError(f"{folder}: {error}") from None
-    failed = [log for log in logs if log.status != "success"]
-    if failed:
-        raise _failure(failed[0], folder)
-    if finished:
-        _drop_superseded(folder)
-        rmtree(answers, ignore_errors=True)
-        with suppress(OSError):  # there are answers of other systems in it
-            answers.parent.rmdir()
+    # What eval_set returns calls an interrupted run finished; what it wrote does not.
+    logs = current(folder)
+    if any(log.status == "cancelled" for log in logs):
+        raise KeyboardInterrupt
+    for log in logs:
+        if log.status != "success":
+            raise _failure(log, folder)
+    _drop_superseded(folder)
+    rmtree(answers, ignore_errors=True)
+    with suppress(OSError):  # there are answers of other systems in it
+        answers.parent.rmdir()
     return logs
 
 
