@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed-from
 
-.PHONY: help demo test check format bench mini-sweep clean bubblewrap
+.PHONY: help demo test test-slow check format bench mini-sweep clean bubblewrap
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ bubblewrap: # the sandbox of the code grader, a package of the system's
 
 test: $(INSTALLED) bubblewrap ## the test suite, under 3 minutes
 	@$(BIN)/python -m pytest -n 2
+
+test-slow: $(INSTALLED) bubblewrap ## what takes longer: the commands of the docs, lm-eval
+	@$(BIN)/python -m pytest -n 2 -m slow
 
 check: $(INSTALLED) ## format, lint, types, floors, help pages
 	$(BIN)/ruff format --check .

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGE = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_on_evaluation_run(tmp_path):
     answers = re.search(r"^```json\n(.*?)```$", PAGE, re.DOTALL | re.MULTILINE)[1]
     json.loads(answers)
