@@ -132,12 +132,12 @@ def test_fields_that_are_no_part_of_a_problem(given: str, told: str) -> None:
         (
             {"Q": "a", "answer": 1},
             "p.jsonl:1: expected the question in question, problem, prompt, question_content, Question or Problem; "
-            "this row has Q, answer; say which with data_fields, question=FIELD",
+            "this row has Q, answer; say which with --data-fields question=FIELD",
         ),
         (
             {"question": "a"},
             "p.jsonl:1: expected the answer in answer, expected_answer, final_answer, Answer, solution or Solution; "
-            "this row has question; say which with data_fields, answer=FIELD",
+            "this row has question; say which with --data-fields answer=FIELD",
         ),
         (
             {"question": "a", "answer": ""},
@@ -173,7 +173,7 @@ def test_a_row_that_is_no_problem(file: Path, row: dict, told: str) -> None:
 
 def test_a_field_the_user_named_that_a_row_lacks(file: Path) -> None:
     assert error_of(write(file, {"question": "a", "answer": 1}), fields=FieldMap.of("id=key")) == (
-        "p.jsonl:1: expected the id in key; this row has question, answer; say which with data_fields, id=FIELD"
+        "p.jsonl:1: expected the id in key; this row has question, answer; say which with --data-fields id=FIELD"
     )
 
 

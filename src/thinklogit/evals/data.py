@@ -139,7 +139,7 @@ def _required(row: Row, fields: FieldMap, part: str) -> str:
     if name is None:
         raise RecordError(
             f"{row.where}: expected the {part} in {_either(getattr(fields, part))}; this row has "
-            f"{', '.join(row.fields) or 'no fields'}; say which with --data-fields (in inspect, -T data_fields=) {part}=FIELD"
+            f"{', '.join(row.fields) or 'no fields'}; say which with --data-fields {part}=FIELD"
         )
     return name
 
