@@ -26,7 +26,7 @@ bubblewrap: # the sandbox of the code grader, a package of the system's
 test: $(INSTALLED) bubblewrap ## the test suite, under 3 minutes
 	@$(BIN)/python -m pytest -n 2
 
-test-slow: $(INSTALLED) bubblewrap ## what takes longer: the commands of the docs, lm-eval
+test-slow: $(INSTALLED) bubblewrap ## what takes longer: the mini trio through eval, the commands of the docs, lm-eval
 	@$(BIN)/python -m pytest -n 2 -m slow
 
 check: $(INSTALLED) ## format, lint, types, floors, help pages

@@ -31,6 +31,7 @@ def one_line(done, code=1):
     return lines[0]
 
 
+@pytest.mark.slow
 def test_the_mini_trio_in_two_modes_and_the_same_seed_again(tmp_path):
     arguments = ["mini", "--n", 2, "--limit", 5, "--json"]
     first = run(*arguments, "--mode", "guided,target", "-o", tmp_path / "a")
