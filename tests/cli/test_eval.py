@@ -111,6 +111,27 @@ def test_shards_share_a_run_and_make_it_whole(thinklogit, tmp_path):
         assert figures(together.out)["guided", "avg@1"] == 100 * right(enumerate(seeds)) / 5
 
 
+@pytest.mark.slow
+def test_a_run_is_graded_again_and_what_changed_is_listed(tmp_path):
+    turned = (
+        "import sys; from inspect_ai.log import list_eval_logs, read_eval_log, write_eval_log\n"
+        "(info,) = list_eval_logs(sys.argv[1])\n"
+        "log = read_eval_log(info)\n"
+        "(verdict,) = log.samples[1].scores.values()\n"
+        "verdict.value = 'I' if verdict.value == 'C' else 'C'\n"
+        "write_eval_log(log, log.location)\n"
+    )
+    with serving() as (fake, url):
+        before = run("mini", "--limit", 3, "--json", "--base-url", url, "-o", tmp_path)
+        subprocess.run([sys.executable, "-c", turned, str(tmp_path)], check=True)
+        asked = len(fake.requests)
+        again = subprocess.run([*COMMAND[:-1], "grade", tmp_path], capture_output=True, text=True)
+        assert "1 grade changed" in again.stdout, again.stderr
+        assert "completion 0: now " in again.stdout
+        assert run("mini", "--limit", 3, "--json", "--base-url", url, "-o", tmp_path).stdout == before.stdout
+        assert len(fake.requests) == asked
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -26,10 +26,10 @@ class Change(NamedTuple):
     @property
     def sentence(self) -> str:
         """For a person."""
-        count = f"{len(self.listed)} grades changed" if self.listed else "no grade changed"
-        return (
-            f"{self.task}, {self.system}: right {self.right} of {self.completions}, before {self.right_before}; {count}"
-        )
+        changed = len(self.listed)
+        count = "no grade" if not changed else "1 grade" if changed == 1 else f"{changed} grades"
+        right = f"right {self.right} of {self.completions}, before {self.right_before}"
+        return f"{self.task}, {self.system}: {right}; {count} changed"
 
 
 def grade_again(
@@ -55,7 +55,10 @@ def grade_again(
     scorer = graded(**{**(ours[0].options or {}), **(options or {})})
     with GraderPool(workers, limit_s) as pool, pool_of(pool):
         try:
-            new = score(read_log(path, header_only=False), scorer, action="overwrite", display="none")
+            # Without a model of our choice it would load the one that answered, which no grader of ours asks.
+            new = score(
+                read_log(path, header_only=False), scorer, model="mockllm/model", action="overwrite", display="none"
+            )
         except Exception as error:
             raise EvaluationError(f"{path}: {error}; the grades it has are kept") from error
     write_eval_log(new, str(path))
