@@ -28,8 +28,8 @@ if TYPE_CHECKING:
         TrioError,
     )
     from thinklogit.core.fusion import fuse
+    from thinklogit.core.params import SamplingParams
     from thinklogit.core.records import Completion, Grade, Problem
-    from thinklogit.core.sampling import SamplingParams
     from thinklogit.decode.engine import Engine
     from thinklogit.decode.huggingface import HuggingFaceEngine
     from thinklogit.decode.mock import MockEngine
@@ -55,7 +55,7 @@ _HOME = {
     "RecordError": "thinklogit.core.errors",
     "RunChangedError": "thinklogit.core.errors",
     "SandboxError": "thinklogit.core.errors",
-    "SamplingParams": "thinklogit.core.sampling",
+    "SamplingParams": "thinklogit.core.params",
     "ThinkLogitConfig": "thinklogit.models.config",
     "ThinkLogitError": "thinklogit.core.errors",
     "ThinkLogitForCausalLM": "thinklogit.models.composite",

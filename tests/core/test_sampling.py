@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from thinklogit.core.errors import OptionError
-from thinklogit.core.sampling import SamplingParams, draw, probabilities, uniform_stream
+from thinklogit.core.params import SamplingParams
+from thinklogit.core.sampling import draw, probabilities, uniform_stream
 from thinklogit.core.seeds import derive_seed
 
 

@@ -4,7 +4,7 @@ from conftest import number_tokenizer, pico_trio
 from oracle import greedy
 
 from thinklogit.core.errors import ContextError
-from thinklogit.core.sampling import SamplingParams
+from thinklogit.core.params import SamplingParams
 from thinklogit.decode.huggingface import HuggingFaceEngine
 
 PROMPTS = ["8 5 12 12 15", "1 12 15 14 7 5 18 16 18 15 13", "24", "1 14 15 20 8 5 18", "13 9 4 4 12 9"]

@@ -1,4 +1,4 @@
-from thinklogit.core.sampling import SamplingParams
+from thinklogit.core.params import SamplingParams
 from thinklogit.decode.mock import MockEngine
 
 

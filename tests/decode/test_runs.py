@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from thinklogit.core.errors import ContextError, OutputError, RecordError, RunChangedError
+from thinklogit.core.params import SamplingParams
 from thinklogit.core.records import Completion, append_record, read_records, to_line
-from thinklogit.core.sampling import SamplingParams
 from thinklogit.core.seeds import derive_seed
 from thinklogit.decode import runs
 from thinklogit.decode.mock import MockEngine

@@ -37,7 +37,7 @@ def test_a_row_a_system_and_a_column_a_task():
     )  # fmt: skip
     assert text.startswith("avg@8 / pass@8, in percent\n\n| system | ")
     assert head(text) == ["AIME 2024", "mini", "average"]
-    assert row(text, "target")[::2] == ["–", "–"]  # noqa: RUF001 (no average without AIME 2024)
+    assert row(text, "target")[::2] == ["-", "-"]  # no average without AIME 2024
     assert re.fullmatch(r"12\.5 \[\d\.\d, \d\d\.\d\] / 50\.0 \[\d\.\d, \d\d\.\d\]", row(text, "target")[1])
     mini, aime = measure(numbered(RIGHTS)), measure(numbered([1] * 6))
     low, high = mini.accuracy.interval
@@ -60,8 +60,8 @@ def test_each_k_that_is_asked_for():
     assert text.startswith("avg@n / pass@1 / pass@8, in percent")
     assert [re.sub(r" \[.*?\]", "", cell) for cell in row(text, "guided")] == [
         "25.0 / 25.0 / 50.0",
-        "50.0 / 50.0 / –",  # noqa: RUF001
-        "37.5 / 37.5 / –",  # noqa: RUF001
+        "50.0 / 50.0 / -",
+        "37.5 / 37.5 / -",
     ]
     assert "n, completions a problem, differs: guided AIME 2024 8, guided AMC 2023 1." in text
     with pytest.raises(OptionError, match="pass@16 needs 16 completions of each problem; these runs have 8"):
@@ -91,7 +91,7 @@ def test_published_rows_stand_only_beside_their_tasks():
     alone = markdown(tabulate([numbered([1, 2], task="mini"), numbered([1, 2], task="gpqa_diamond")]))
     assert "ublished" not in alone
     text = markdown(tabulate([numbered([1, 2], task="mini"), numbered([1, 2], task="math_hard")]))
-    assert row(text, "published: ThinkLogit") == ["60.7", "–", "–"]  # noqa: RUF001
+    assert row(text, "published: ThinkLogit") == ["60.7", "-", "-"]
     assert "- Published rows: avg@8 / pass@8 as printed in arXiv 2507.12759v1, not run here." in text
     assert "- MATH-hard, published: 262 problems (levels 4 and 5 of the MATH-500 test split), a single figure." in text
     assert "ublished" not in markdown(tabulate([numbered([1, 2])], published=False))
@@ -102,7 +102,7 @@ def test_published_averages_stand_only_where_their_four_tasks_do():
     text = markdown(tabulate(four))
     assert row(text, "published: ThinkLogit")[-1] == "41.2 / 60.6"
     assert "that of pass@8 is over the three tasks that have one" in text
-    assert row(markdown(tabulate(four[:3])), "published: ThinkLogit")[-1] == "–"  # noqa: RUF001
+    assert row(markdown(tabulate(four[:3])), "published: ThinkLogit")[-1] == "-"
 
 
 def test_what_should_make_a_reader_doubt_is_told():

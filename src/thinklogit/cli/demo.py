@@ -15,8 +15,8 @@ from thinklogit.core.errors import OptionError
 
 if TYPE_CHECKING:
     from thinklogit.core.intervals import Interval
+    from thinklogit.core.params import SamplingParams
     from thinklogit.core.records import Completion, Grade, Problem
-    from thinklogit.core.sampling import SamplingParams
     from thinklogit.decode.runs import Request
 
 MODES = ("target", "guider", "guided")
@@ -67,7 +67,7 @@ def demo(
         trio: A trio trained on these equations [default: mini].
         json: Print one JSON object, without the show.
     """
-    from thinklogit.core.sampling import SamplingParams
+    from thinklogit.core.params import SamplingParams
     from thinklogit.core.schedules import check_guidance
     from thinklogit.mini import world
 

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from thinklogit.cli.progress import completions_bar
 from thinklogit.core.errors import OptionError, unknown_name
+from thinklogit.core.params import MODES
 
 if TYPE_CHECKING:
     from inspect_ai import Task
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from thinklogit.evals.outcomes import Measurement
     from thinklogit.evals.systems import System
 
-MODES = ("guided", "target", "guider", "base")
 PAPER = {
     "n": 8,
     "temperature": 0.6,

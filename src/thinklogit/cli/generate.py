@@ -14,8 +14,8 @@ from thinklogit.cli.progress import completions_bar
 from thinklogit.core.errors import OptionError, ThinkLogitError
 
 if TYPE_CHECKING:
+    from thinklogit.core.params import SamplingParams
     from thinklogit.core.records import Completion
-    from thinklogit.core.sampling import SamplingParams
     from thinklogit.decode.prompts import PromptLine
     from thinklogit.decode.runs import Request
 

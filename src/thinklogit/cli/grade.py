@@ -48,7 +48,8 @@ def grade(
     if kind is None and (target.is_dir() or target.suffix == ".eval"):
         _grade_run(target, workers, limit_s, {"unsafe": True} if unsafe_local_exec else {}, json)
         return
-    from thinklogit.evals.grading.labelled import agreement, in_order, put_in_order, read_labelled
+    from thinklogit.core.records import rewrite_records
+    from thinklogit.evals.grading.labelled import agreement, in_order, read_labelled
     from thinklogit.evals.grading.pool import GraderPool
 
     options = _options(target, kind, output, integer, unsafe_local_exec)
@@ -57,7 +58,7 @@ def grade(
     with GraderPool(workers, limit_s) as pool:
         grades = in_order(_graded(pool, kind, lines, options, output), lines)
     if output:
-        put_in_order(output, grades)
+        rewrite_records(grades, output)
     counted = agreement(lines, grades)
     print(_as_json(counted, target, kind, output) if json else _as_text(counted, output))
 

@@ -13,7 +13,7 @@ from thinklogit.core.errors import OptionError, TrioError
 if TYPE_CHECKING:
     from transformers import GenerationConfig
 
-    from thinklogit.core.sampling import SamplingParams
+    from thinklogit.core.params import SamplingParams
     from thinklogit.decode.engine import Engine
     from thinklogit.models.config import ThinkLogitConfig
 
@@ -157,7 +157,7 @@ class SamplingOptions:
 
     def check(self) -> None:
         """Refuse what no trio could sample with, before one is loaded. Raises OptionError."""
-        from thinklogit.core.sampling import SamplingParams
+        from thinklogit.core.params import SamplingParams
         from thinklogit.core.schedules import check_guidance
 
         check_guidance("warmup", 1.0 if self.alpha is None else self.alpha, self.warmup_tokens or 0)

@@ -6,7 +6,7 @@ A killed process or a full disk leaves a line half written, at the very end of a
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -117,6 +117,22 @@ def append_record(record: Problem | Completion | Grade, path: Path) -> None:
         lines.write(to_line(record))
         lines.flush()
         os.fsync(lines.fileno())
+
+
+def rewrite_records(records: Iterable[Problem | Completion | Grade], path: Path) -> None:
+    """Put a whole file of records in the place of this one, at once or not at all. Raises OSError, changing nothing."""
+    whole = path.resolve()
+    beside = whole.with_name(f".{whole.name}.rewritten")
+    try:
+        with beside.open("w", encoding="utf-8") as lines:
+            lines.writelines(map(to_line, records))
+            lines.flush()
+            os.fsync(lines.fileno())
+        beside.chmod(whole.stat().st_mode)
+        beside.replace(whole)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def drop_torn_line(kind: type[Record], path: Path) -> None:

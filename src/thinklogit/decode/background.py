@@ -16,8 +16,7 @@ from typing import Any
 
 from thinklogit.core.errors import TrioError
 from thinklogit.core.records import Completion
-
-Prompt = str | list[dict[str, str]]
+from thinklogit.decode.engine import Prompt
 
 
 class BackgroundEngine:

@@ -1,4 +1,4 @@
-"""Rows decoded side by side by one model: they join and leave between steps, so that the batch stays full.
+"""Rows decoded side by side by one model: they leave between steps, and join where that gains.
 
 Each row draws from its own stream, so its text does not depend on who is beside it. Knows no prompts and no texts.
 """
@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
-from thinklogit.core.sampling import SamplingParams, draw, probabilities
+from thinklogit.core.params import SamplingParams
+from thinklogit.core.sampling import draw, probabilities
 from thinklogit.core.schedules import strengths
 from thinklogit.models.caches import can_join, column_bytes, join_rows, member_length
 from thinklogit.models.composite import ThinkLogitForCausalLM

@@ -6,7 +6,7 @@ from typing import Any
 from transformers import GenerationConfig
 
 from thinklogit.core.errors import OptionError
-from thinklogit.core.sampling import SamplingParams
+from thinklogit.core.params import SamplingParams
 from thinklogit.core.schedules import check_guidance
 
 MOST_NEW_TOKENS = 8192

@@ -7,8 +7,8 @@ as it stands, or a list of chat messages, rendered with the target's chat templa
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
+from thinklogit.core.params import SamplingParams
 from thinklogit.core.records import Completion
-from thinklogit.core.sampling import SamplingParams
 
 Prompt = str | list[dict[str, str]]
 OnFinish = Callable[[int, Completion], None]

@@ -12,8 +12,9 @@ from typing import Any, cast
 from transformers import PreTrainedTokenizerBase
 
 from thinklogit.core.errors import ContextError
+from thinklogit.core.params import SamplingParams
 from thinklogit.core.records import Completion
-from thinklogit.core.sampling import SamplingParams, uniform_stream
+from thinklogit.core.sampling import uniform_stream
 from thinklogit.core.schedules import check_guidance
 from thinklogit.core.seeds import derive_seed
 from thinklogit.decode.batch import Batch, Row

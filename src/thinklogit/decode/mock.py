@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from thinklogit.core.params import SamplingParams
 from thinklogit.core.records import Completion
-from thinklogit.core.sampling import SamplingParams
 from thinklogit.core.seeds import derive_seed
 from thinklogit.decode.engine import OnFinish, Prompt, params_for_each
 

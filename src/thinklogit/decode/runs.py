@@ -13,13 +13,14 @@ whatever else is in the file, in the batch, or was there before a kill.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from thinklogit.core.errors import ContextError, OutputError, RunChangedError
-from thinklogit.core.records import Completion, append_record, drop_torn_line, read_records, to_line
-from thinklogit.core.sampling import SamplingParams
+from thinklogit.core.params import SamplingParams
+from thinklogit.core.records import Completion, append_record, drop_torn_line, read_records, rewrite_records
 from thinklogit.core.seeds import derive_seed
 from thinklogit.decode.engine import Engine, Prompt
 from thinklogit.decode.prompts import PromptLine
@@ -149,14 +150,5 @@ def put_in_order(out: Path, lines: Sequence[PromptLine]) -> None:
     ordered = sorted(found, key=lambda completion: (place[completion.problem_id], completion.index))
     if ordered == found:
         return
-    whole = out.resolve()
-    beside = whole.with_name(f".{whole.name}.ordered")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.writelines(map(to_line, ordered))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.chmod(whole.stat().st_mode)
-        beside.replace(whole)
-    except OSError:
-        beside.unlink(missing_ok=True)  # every completion is in the file already, only in another order
+    with suppress(OSError):  # every completion is in the file already, only in another order
+        rewrite_records(ordered, out)

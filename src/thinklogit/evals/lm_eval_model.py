@@ -13,7 +13,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 from thinklogit.core.errors import unknown_name
-from thinklogit.core.sampling import MODES
+from thinklogit.core.params import MODES
 from thinklogit.core.schedules import check_guidance
 from thinklogit.models.places import find_trio
 from thinklogit.models.trios import load, read_config

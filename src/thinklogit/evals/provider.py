@@ -25,7 +25,8 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from thinklogit.core.errors import OptionError, unknown_name
-from thinklogit.decode.background import BackgroundEngine, Prompt
+from thinklogit.decode.background import BackgroundEngine
+from thinklogit.decode.engine import Prompt
 
 REQUEST_OPTIONS = ("alpha", "warmup_tokens", "mode", "max_repeats")
 HONOURED = {
@@ -73,7 +74,7 @@ class ThinkLogitAPI(ModelAPI):
         model_name: str,
         base_url: str | None = None,
         api_key: str | None = None,
-        config: GenerateConfig = GenerateConfig(),  # noqa: B008 (inspect's own signature)
+        config: GenerateConfig | None = None,
         *,
         chat: bool | None = None,
         dtype: str | None = None,
@@ -81,6 +82,7 @@ class ThinkLogitAPI(ModelAPI):
         allow_past_context: bool = False,
         **request_options: Any,
     ) -> None:
+        config = config or GenerateConfig()
         super().__init__(model_name, base_url, api_key, [], config)
         if base_url:
             raise OptionError(f"thinklogit/{model_name} decodes on this machine and takes no base URL; got {base_url}")

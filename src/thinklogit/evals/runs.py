@@ -74,7 +74,7 @@ def evaluate(
         EvaluationError: what a request or a grader failed with; what was finished is kept.
     """
     folder = shard.folder(run / system.label)
-    answers = run / "answers" / system.label
+    answers = shard.folder(run / "answers" / system.label)
     check_unchanged(folder, tasks, system.settings)
     config = system.config.model_dump(exclude_none=True)
     getLogger("inspect_ai").setLevel(ERROR)  # it warns of retry settings that are meant
@@ -101,16 +101,18 @@ def evaluate(
         except PrerequisiteError as error:
             raise EvaluationError(f"{folder}: {error}") from None
     # What eval_set returns calls an interrupted run finished; what it wrote does not.
-    logs = current(folder)
+    names = {_name(task.name) for task in tasks}
+    logs = [log for log in current(folder) if _name(log.eval.task) in names]
     if any(log.status == "cancelled" for log in logs):
         raise KeyboardInterrupt
     for log in logs:
         if log.status != "success":
             raise _failure(log, folder)
     _drop_superseded(folder)
-    rmtree(answers, ignore_errors=True)
-    with suppress(OSError):  # there are answers of other systems in it
-        answers.parent.rmdir()
+    if all(log.status == "success" for log in current(folder)):  # else they are of tasks that wait to be continued
+        rmtree(answers, ignore_errors=True)
+        with suppress(OSError):  # there are answers of other shards or systems in it
+            os.removedirs(answers.parent)
     return logs
 
 
@@ -121,11 +123,11 @@ def graded(folder: Path) -> int:
 
 def check_unchanged(folder: Path, tasks: Sequence[Task], settings: dict[str, Any]) -> None:
     """Refuse to add completions made in another way. Raises RunChangedError, which tells the differences."""
-    asked = {task.name.rsplit("/", 1)[-1]: task for task in tasks}
+    asked = {_name(task.name): task for task in tasks}
     for log in headers(folder):
         kept = log.eval.metadata or {}
         before, now = dict(kept.get("settings", {})), dict(settings)
-        task = asked.get(log.eval.task.rsplit("/", 1)[-1])
+        task = asked.get(_name(log.eval.task))
         if task:
             before |= {"version": str(log.eval.task_version), "problems": kept.get("data_digest")}
             now |= {"version": str(task.version), "problems": (task.metadata or {}).get("data_digest")}
@@ -137,6 +139,11 @@ def check_unchanged(folder: Path, tasks: Sequence[Task], settings: dict[str, Any
         ]
         if changes:
             raise RunChangedError(f"{folder} was made with {'; '.join(changes)}; use another -o, or the same settings")
+
+
+def _name(task: str) -> str:
+    """Without the package, which inspect puts before the names of tasks that it found by entry point."""
+    return task.rsplit("/", 1)[-1]
 
 
 def _shown(value: object) -> str:

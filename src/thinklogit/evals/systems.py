@@ -12,17 +12,10 @@ from typing import Any, cast
 from inspect_ai.model import GenerateConfig, Model, get_model
 
 from thinklogit.core.errors import EvaluationError, OptionError
+from thinklogit.evals.provider import HONOURED
 
 RAW = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 """A chat template that adds nothing: how a prompt is sent as it stands to a server's chat endpoint."""
-INSPECT_NAMES = {
-    "max_new_tokens": "max_tokens",
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "stop": "stop_seqs",
-    "seed": "seed",
-}
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ def of_trio(
         chat: into the chat template or as it stands; None for where there is one.
         **loading: dtype, device_map, allow_past_context.
     """
-    given = {name: value for name, value in sampling.items() if value is not None}
+    given = _given(sampling)
     if mode != "guided":
         given = {name: value for name, value in given.items() if name not in ("alpha", "warmup_tokens")}
     how = {name: value for name, value in loading.items() if value}
@@ -73,10 +66,10 @@ def of_server(
 
     `alpha` and `warmup_tokens` go with each request as `vllm_xargs`; mode "target" asks for alpha 0.
     """
-    given = {name: value for name, value in sampling.items() if value is not None and value != ()}
+    given = _given(sampling)
     if mode not in ("guided", "target"):
         raise OptionError(f"a server answers as guided or target; got mode {mode}: serve that member, and ask it")
-    if given.get("max_repeats"):
+    if given.pop("max_repeats", 0):
         raise OptionError("a server does not end texts at repeated tokens; add --max-repeats 0")
     served = name or only_model(base_url, key)
     guidance = {name: given.pop(name) for name in ("alpha", "warmup_tokens") if name in given}
@@ -89,7 +82,7 @@ def of_server(
     config.max_retries, config.timeout = 3, 600
     model = _model(f"openai-api/thinklogit/{served}", config, base_url=base_url, api_key=key)
     settings = {"server": base_url, "model": served, "mode": mode, "chat": chat, **given, **guidance}
-    return System(mode, model, config, {name: value for name, value in settings.items() if name != "stop" or value})
+    return System(mode, model, config, settings)
 
 
 def only_model(base_url: str, key: str) -> str:
@@ -109,6 +102,12 @@ def only_model(base_url: str, key: str) -> str:
     return names[0]
 
 
+def _given(sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given; stop strings as the list that a log gives back."""
+    given = {name: value for name, value in sampling.items() if value is not None and value != ()}
+    return given | ({"stop": list(given["stop"])} if "stop" in given else {})
+
+
 def _model(name: str, config: GenerateConfig, **arguments: Any) -> Model:
     with redirect_stdout(StringIO()):  # inspect prints its version the first time
         return get_model(name, config=config, **arguments)
@@ -116,8 +115,6 @@ def _model(name: str, config: GenerateConfig, **arguments: Any) -> Model:
 
 def _config(given: Mapping[str, Any], batch_size: int) -> GenerateConfig:
     """What inspect has a name for, and the rest as the body's extra."""
-    named = {theirs: given[ours] for ours, theirs in INSPECT_NAMES.items() if ours in given}
-    if "stop_seqs" in named:
-        named["stop_seqs"] = list(named["stop_seqs"]) or None
-    rest = {name: value for name, value in given.items() if name not in INSPECT_NAMES and name != "n"}
+    rest = dict(given)
+    named = {theirs: rest.pop(ours) for theirs, ours in HONOURED.items() if ours in rest}
     return GenerateConfig(**named, extra_body=rest or None, max_connections=batch_size)

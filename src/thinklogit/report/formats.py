@@ -14,7 +14,7 @@ from thinklogit.report.names import display_name
 from thinklogit.report.published import Printed
 from thinklogit.report.table import AVERAGE, Figure, ResultTable, average, figures, shares
 
-NOTHING = "–"  # noqa: RUF001 (an en dash, as in printed tables)
+NOTHING = "-"
 Grid = list[list[str]]
 
 

@@ -4,7 +4,6 @@ A line is one JSON object: `completion` and `reference` (for code `code` or `com
 `truncated`, and the label `expected`. Grades go to a file as they come, so that a kill loses none that was finished.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from thinklogit.core.records import (
     parse_json_line,
     read_lines,
     read_records,
-    to_line,
 )
 from thinklogit.evals.grading.pool import GraderPool
 from thinklogit.evals.grading.verdicts import Verdict
@@ -176,17 +174,6 @@ def in_order(grades: Sequence[Grade], lines: Sequence[Labelled]) -> list[Grade]:
     """The grades in the order of their lines."""
     place = {line.id: position for position, line in enumerate(lines)}
     return sorted(grades, key=lambda grade: place[grade.problem_id])
-
-
-def put_in_order(out: Path, ordered: Sequence[Grade]) -> None:
-    """Rewrite the finished file in this order, at once or not at all."""
-    beside = out.resolve().with_name(f".{out.name}.ordered")
-    with beside.open("w", encoding="utf-8") as file:
-        file.writelines(map(to_line, ordered))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.chmod(out.stat().st_mode)
-    beside.replace(out.resolve())
 
 
 def agreement(lines: Sequence[Labelled], grades: Sequence[Grade]) -> Agreement:
