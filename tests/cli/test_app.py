@@ -62,3 +62,15 @@ def test_version(thinklogit):
     from thinklogit import __version__
 
     assert thinklogit("--version").out.strip() == __version__
+
+
+@pytest.mark.parametrize("command", [["eval", "mini"], ["compare", "a", "b"], ["table", "a"], ["grade", "."]])
+def test_a_missing_extra_is_named_in_one_line(thinklogit, monkeypatch, command):
+    for name in [name for name in sys.modules if name.startswith("thinklogit.evals")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "inspect_ai", None)
+    left = thinklogit(*command)
+    assert left.code == 1
+    assert left.err == (
+        "thinklogit: inspect_ai is not installed; install the extra eval: pip install -c constraints.txt '.[eval]'\n"
+    )

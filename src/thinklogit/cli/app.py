@@ -12,6 +12,8 @@ from thinklogit.core.errors import ThinkLogitError
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+OF_EVAL = ("inspect_ai", "openai", "math_verify", "scipy", "pyarrow")
+"""What only the extra `eval` installs."""
 
 app = App(
     name="thinklogit",
@@ -49,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(f"{_one_line(error)} See thinklogit {verb + ' ' if verb else ''}--help", EXIT_USAGE)
     except ThinkLogitError as error:
         fail(_one_line(error))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in OF_EVAL:
+            raise
+        fail(f"{package} is not installed; install the extra eval: pip install -c constraints.txt '.[eval]'")
     except KeyboardInterrupt as interrupt:
         fail(_one_line(interrupt) or "interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:

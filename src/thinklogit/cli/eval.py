@@ -145,9 +145,9 @@ def evaluate(
     drawing = _drawing(sampling)
     n, chat = drawing.pop("n"), drawing.pop("chat")
     chat = chat if answering.chat is None else answering.chat
-    with _eval_extra_told():
-        from thinklogit.evals import runs
-        from thinklogit.evals.logs import read_measurements
+    from thinklogit.evals import runs
+    from thinklogit.evals.logs import read_measurements
+
     shard = runs.Shard.parse(problems.shard)
     if "livecodebench" in tasks and not (unsafe_local_exec or no_grade):
         from thinklogit.evals.grading.sandbox import check_available
@@ -244,13 +244,3 @@ def _interruption_told(run: Path) -> Generator[None]:
     except KeyboardInterrupt:
         told = f"interrupted: what was answered is kept in {run}; repeat the command to continue"
         raise KeyboardInterrupt(told) from None
-
-
-@contextmanager
-def _eval_extra_told() -> Generator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("thinklogit"):
-            raise
-        raise OptionError(f"{error.name} is not installed; pip install 'thinklogit[eval]'") from None
