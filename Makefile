@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed-from
 
-.PHONY: help demo test test-slow check format bench mini-sweep clean bubblewrap
+.PHONY: help demo test test-slow check format bench mini-study clean bubblewrap
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,8 +45,8 @@ bench: $(INSTALLED) ## what a guided step costs, and what many problems in fligh
 	@$(BIN)/python bench/step_cost.py
 	@$(BIN)/python bench/provider_throughput.py
 
-mini-sweep: $(INSTALLED) ## the mini trio's figures on the dev split, alpha by alpha
-	@$(BIN)/python bench/mini_sweep.py --split dev
+mini-study: $(INSTALLED) ## all that is claimed of the mini trio, measured on the dev split; resumable
+	@OMP_NUM_THREADS=1 $(BIN)/python bench/mini_study.py --split dev
 
 clean: ## remove .venv and what tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache

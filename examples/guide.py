@@ -3,7 +3,7 @@
 import thinklogit
 
 model, tokenizer = thinklogit.load("mini")
-chat = [{"role": "user", "content": "Solve 15x+14y=87 in positive whole numbers."}]
+chat = [{"role": "user", "content": "A pen costs 8, a cup 13. Ann paid 55. How many of each?"}]
 prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
 for alpha in (0.0, 1.0):
     out = model.generate(**prompt, alpha=alpha, max_new_tokens=220, do_sample=False)

@@ -17,7 +17,7 @@ with TemporaryDirectory() as folder:
     model.save_pretrained(folder)  # refers to the members, copies no weight
     tokenizer.save_pretrained(folder)
     again = AutoModelForCausalLM.from_pretrained(folder)
-prompt = tokenizer("<|user|>Solve 15x+14y=87 in positive whole numbers.<|assistant|>", return_tensors="pt")
+prompt = tokenizer("<|user|>A pen costs 8, a cup 13. Ann paid 55. How many of each?<|assistant|>", return_tensors="pt")
 for each in (model, again, mini):
     out = each.generate(**prompt, max_new_tokens=220, do_sample=False)
     print(tokenizer.decode(out[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))

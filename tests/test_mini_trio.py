@@ -34,10 +34,22 @@ def test_greedy_batches_equal_the_hand_written_loop(trio):
     problems = mini.problems("dev", 3, seed=5)
     texts = [tokenizer.apply_chat_template(ask(p), add_generation_prompt=True, tokenize=False) for p in problems]
     batch = tokenizer(texts, padding=True, return_tensors="pt", add_special_tokens=False)
+    warmup = model.config.warmup_tokens
     out = model.generate(**batch, max_new_tokens=60, do_sample=False, eos_token_id=None)
     pairs = [(model.guiders[0].guider, model.guiders[0].base, 1.0)]
     for problem, row in zip(problems, out[:, batch["input_ids"].shape[1] :].tolist(), strict=True):
-        assert row == greedy(model.target, pairs, ids_of(tokenizer, problem), 60)
+        assert row == greedy(model.target, pairs, ids_of(tokenizer, problem), 60, warmup)
+
+
+def test_an_answer_goes_on_from_the_opening_it_was_given(trio):
+    """Greedy, so that what follows the first words of an answer is the rest of that answer."""
+    problem = mini.problems("dev", 1, kind="search")[0]
+    engine = HuggingFaceEngine(*trio)
+    params = SamplingParams(max_new_tokens=220, mode="target")
+    whole = engine.generate([ask(problem)], params)[0].text
+    for opening in (whole[: whole.index(", ") + 2], whole[: whole.index(". ") + 2]):
+        opened = [*ask(problem), {"role": "assistant", "content": opening}]
+        assert opening + engine.generate([opened], params)[0].text == whole
 
 
 def test_the_auto_classes_and_the_pipeline_give_the_same_text(trio):

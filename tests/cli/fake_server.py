@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server that answers mini equations, remembers every request, and can be slow or broken."""
+"""An OpenAI-compatible server that answers as the mini world wants, remembers requests, and can be slow or broken."""
 
 import json
 import threading
@@ -22,7 +22,7 @@ class FakeServer:
         self.requests.append(body)
         sleep(self.delay_s)
         problem = world.parse(body["messages"][-1]["content"])
-        text = f"Answer: {problem.answer}." if body["seed"] % 2 == 0 else "Answer: x=1, y=1."
+        text = f"Answer: {problem.answer}." if body["seed"] % 2 == 0 else "Answer: 0 pens, 0 cups."
         message = {"role": "assistant", "content": text}
         return {
             "id": "1",

@@ -141,7 +141,7 @@ def test_a_run_is_graded_again_and_what_changed_is_listed(tmp_path):
         (["mini", "--mode", "gided"], "unknown mode 'gided'; did you mean 'guided'?"),
         (["mini", "--shard", "3/2"], "--shard must be i/N with i from 1 to N, such as 2/8; got '3/2'"),
         (["mini", "--shard", "8/8", "--limit", "3"], "no problem is left for shard 8/8"),
-        (["mini", "-T", "levels=5"], "mini has no option 'levels'; it has split, n, seed"),
+        (["mini", "-T", "levels=5"], "mini has no option 'levels'; it has split, n, seed, kind, opening"),
         (["mini", "--n", "4", "--temperature", "0"], "4 greedy completions are all the same"),
         (["mini", "--alpha", "nan"], "alpha must be a finite number"),
         (["aime24", "--data", "missing.jsonl"], "missing.jsonl: no such file"),

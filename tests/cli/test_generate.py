@@ -151,7 +151,7 @@ def test_a_member_alone_has_no_guidance(thinklogit, mock_trio):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], 'no prompts given; write one, as in: thinklogit generate "Solve 15x+14y=87.", or use --file or -'),
+        ([], 'no prompts given; write one, as in: thinklogit generate "What is 17 * 24?", or use --file or -'),
         (["a", "-"], "expected prompts from one place; got prompts and -; leave one out"),
         (["a", "--alpha", "nan"], "alpha must be a finite number such as 1.0; got nan"),
         (["a", "--warmup-tokens", "-1"], "warmup_tokens must be a whole number of tokens, 0 or more; got -1"),
@@ -403,7 +403,7 @@ def test_standard_output_on_a_full_device(twelve):
 
 
 def test_a_trio_folder_and_its_members_answer_alike(thinklogit, pico_members, pico_trio_folder):
-    raw = ("generate", "Solve 15x+14y=87.", "--max-new-tokens", 6, "--warmup-tokens", 2)
+    raw = ("generate", "What does item 57 cost?", "--max-new-tokens", 6, "--warmup-tokens", 2)
     members = [part for name in ("target", "guider", "base") for part in (f"--{name}", pico_members / name)]
     assert thinklogit(*raw, "--trio", pico_trio_folder).out == thinklogit(*raw, *members).out != "\n"
 
@@ -420,7 +420,7 @@ def test_members_that_may_not_go_together_are_warned_of(thinklogit, pico_members
 
 
 def test_only_the_target_answers_as_alpha_0_does(thinklogit, pico_trio_folder):
-    command = ("generate", "Solve 15x+14y=87.", "--max-new-tokens", 6, "--trio", pico_trio_folder)
+    command = ("generate", "What does item 57 cost?", "--max-new-tokens", 6, "--trio", pico_trio_folder)
     target, guided = thinklogit(*command, "--only", "target").out, thinklogit(*command).out
     assert thinklogit(*command, "--alpha", 0).out == target != guided
 

@@ -35,7 +35,7 @@ def test_training_leaves_a_trio_that_can_be_moved_and_says_how_to_use_it(thinklo
     assert told.splitlines() == [
         f"The trio is in {out}. Try it:",
         f"  thinklogit demo --trio '{out}'",
-        f"  thinklogit generate --trio '{out}' \"Solve 15x+14y=87 in positive whole numbers.\"",
+        f"  thinklogit generate --trio '{out}' 'A pen costs 8, a cup 13. Ann paid 55. How many of each?'",
     ]
     assert err.splitlines()[:2] == ["target 10%: step 1 of 10, loss 1.000", "target 50%: step 5 of 10, loss 0.200"]
     config = json.loads((out / "config.json").read_text())
@@ -46,7 +46,7 @@ def test_training_leaves_a_trio_that_can_be_moved_and_says_how_to_use_it(thinklo
         "./base",
     ]
     moved = shutil.move(out, tmp_path / "moved")
-    assert thinklogit("generate", "Solve 15x+14y=87.", "--trio", moved, "--max-new-tokens", 2).code == 0
+    assert thinklogit("generate", "What does item 57 cost?", "--trio", moved, "--max-new-tokens", 2).code == 0
 
 
 def test_what_is_there_already_is_left_alone(thinklogit, instant_training, tmp_path):

@@ -18,7 +18,7 @@ generation_kwargs: {{until: ["\\n\\n"], max_gen_toks: 240, do_sample: false}}
 filter_list:
   - name: last
     filter:
-      - {{function: regex, regex_pattern: "Answer: (x=\\\\d+, y=\\\\d+)", group_select: -1}}
+      - {{function: regex, regex_pattern: "Answer: (\\\\d+ \\\\w+, \\\\d+ \\\\w+)", group_select: -1}}
       - {{function: take_first}}
 metric_list: [{{metric: exact_match}}]
 """
@@ -29,7 +29,7 @@ dataset_kwargs: {{data_files: {{test: {problems}}}}}
 test_split: test
 output_type: multiple_choice
 doc_to_text: "{{{{question}}}}"
-doc_to_choice: ["We need", "17 17 17"]
+doc_to_choice: ["So pens", "17 17 17"]
 doc_to_target: 0
 metric_list: [{{metric: acc}}]
 """
@@ -38,9 +38,8 @@ metric_list: [{{metric: acc}}]
 @pytest.mark.slow
 def test_lm_eval_runs_a_trio_by_name(tmp_path):
     problems = tmp_path / "problems.jsonl"
-    problems.write_text(
-        json.dumps({"question": "Solve 15x+14y=87 in positive whole numbers.", "answer": "x=3, y=3"}) + "\n"
-    )
+    asked = {"question": "A pen costs 8, a cup 13. Ann paid 55. How many of each?", "answer": "2 pens, 3 cups"}
+    problems.write_text(json.dumps(asked) + "\n")
     (tmp_path / "generating.yaml").write_text(GENERATING.format(problems=problems))
     (tmp_path / "choosing.yaml").write_text(CHOOSING.format(problems=problems))
     command = [sys.executable, "-m", "lm_eval", "--model", "thinklogit", "--model_args", "trio=mini,alpha=1.0"]

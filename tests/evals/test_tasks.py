@@ -345,6 +345,34 @@ def test_mini_asks_a_split_of_the_world_in_a_drawn_order() -> None:
     assert made.metadata["split"] == "dev"
 
 
+def said(made: Task, index: int = 0) -> list[tuple[str, str]]:
+    return [(message.role, message.text) for message in made.dataset[index].input]
+
+
+def test_mini_asks_one_kind_of_problem() -> None:
+    assert {sample.metadata["kind"] for sample in mini(n=None, kind="recall").dataset} == {"recall"}
+    assert error_of(mini, kind="serch").startswith("unknown kind 'serch'; did you mean 'search'?")
+
+
+def test_mini_puts_an_opening_into_the_models_mouth(tmp_path: Path) -> None:
+    first, second = world.problems("dev", 2)
+    assert said(mini(n=2, opening="Let me think. ")) == [
+        ("user", first.question),
+        ("assistant", f"{world.subject_of(first.id).restated}Let me think. "),
+    ]
+    openings = tmp_path / "openings.jsonl"
+    lines = [{"id": second.id, "opening": "So pens"}, {"id": first.id, "opening": "So"}]
+    openings.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    given = mini(n=2, opening=str(openings))
+    assert [said(given, index)[1] for index in (0, 1)] == [("assistant", "So"), ("assistant", "So pens")]
+    digests = {each.metadata["data_digest"] for each in (mini(n=2), mini(n=2, opening="So"), given)}
+    assert len(digests) == 3
+    openings.write_text(json.dumps(lines[0]) + "\n")
+    assert error_of(mini, n=2, opening=str(openings)) == (
+        f"{openings}: expected an opening for every problem, found none for {first.id!r}; add it"
+    )
+
+
 def test_mini_never_asks_what_it_was_trained_on() -> None:
     assert error_of(mini, split="train") == "unknown split 'train'; known: dev, report"
     assert "expected at most" in error_of(mini, n=10**6)

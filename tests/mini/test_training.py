@@ -10,9 +10,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from thinklogit.core.errors import OptionError, TrioError
-from thinklogit.mini import corpus, tokenizer, training
-
-MEMBERS = ("target", "guider", "base")
+from thinklogit.mini import corpus, fitting, rewarding, tokenizer, training, world
+from thinklogit.mini.documents import Document
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +24,16 @@ def tiny(tmp_path_factory):
 
 def test_a_tiny_run_writes_members_that_load_and_generate(tiny):
     out, _ = tiny
-    for member in MEMBERS:
+    for member in training.STEPS:
         loaded, tokens = AutoModelForCausalLM.from_pretrained(out / member), AutoTokenizer.from_pretrained(out / member)
-        assert loaded.config.model_type == "llama"
+        assert loaded.config.model_type == ("qwen3" if member == "target_other" else "llama")
+        assert loaded.dtype == torch.bfloat16
         assert loaded.config.vocab_size == len(tokens)
-        assert loaded.config.max_position_embeddings == training.MAX_POSITIONS
+        assert loaded.config.max_position_embeddings == fitting.MAX_POSITIONS
         assert loaded.generation_config.eos_token_id == tokens.eos_token_id
         assert loaded.generation_config.pad_token_id == tokens.pad_token_id
         prompt = tokens.apply_chat_template(
-            [{"role": "user", "content": "Solve 15x+14y=87."}], add_generation_prompt=True, return_tensors="pt"
+            [{"role": "user", "content": "What does item 57 cost?"}], add_generation_prompt=True, return_tensors="pt"
         )
         assert loaded.generate(**prompt, max_new_tokens=3, do_sample=False).shape[1] <= prompt["input_ids"].shape[1] + 3
     assert AutoTokenizer.from_pretrained(out).get_vocab() == tokenizer.build().get_vocab()
@@ -42,9 +42,10 @@ def test_a_tiny_run_writes_members_that_load_and_generate(tiny):
 
 def test_progress_is_told_to_the_end_of_each_stage(tiny):
     _, told = tiny
-    last = {stage: (step, total) for stage, step, total, _ in told}
-    assert last == {"target": (4, 4), "base": (2, 2), "guider": (2, 2)}
-    assert all(loss > 0 for *_, loss in told)
+    last = {member: (step, total) for member, step, total, _ in told}
+    assert last.pop("guider_rewarded") == (4, 4)
+    assert last == {"target": (4, 4), "target_tuned": (2, 2), "base": (5, 5), "guider": (2, 2), "target_other": (5, 5)}
+    assert all(loss > 0 for member, *_, loss in told if member != "guider_rewarded")
 
 
 def test_the_guider_starts_from_its_base(tiny):
@@ -56,8 +57,8 @@ def test_the_guider_starts_from_its_base(tiny):
 
 def test_the_same_seed_gives_the_same_weights(tiny, tmp_path):
     out, _ = tiny
-    training._make_base_and_guider(tmp_path / "again", 7, 0.002, SimpleQueue())
-    for member in ("base", "guider"):
+    training._make_small_members(training.Run(tmp_path / "again", 7, 0.002, SimpleQueue()))
+    for member in ("base", "guider", "guider_rewarded"):
         first, again = (load_file(folder / member / "model.safetensors") for folder in (out, tmp_path / "again"))
         assert all(torch.equal(first[name], again[name]) for name in first)
 
@@ -84,30 +85,54 @@ def test_a_dead_training_process_is_an_error_and_leaves_nothing(tmp_path, monkey
 
 def test_windows_hold_whole_documents_and_labels_are_one_ahead():
     tokens = tokenizer.build()
-    batch = next(training._batches(corpus.PRETRAINING, seed=3))
-    assert batch.ids.shape == batch.labels.shape == (training.BATCH_WINDOWS, training.WINDOW_TOKENS)
-    said = batch.labels[:, :-1] != training.UNLEARNED
+    batch = next(fitting.batches(corpus.documents(corpus.PRETRAINING, corpus.TRUTH, 3), tokens))
+    assert batch.ids.shape == batch.labels.shape == (fitting.BATCH_WINDOWS, fitting.WINDOW_TOKENS)
+    said = batch.labels[:, :-1] != fitting.UNLEARNED
     assert torch.equal(batch.labels[:, :-1][said], batch.ids[:, 1:][said])
     assert (batch.ids == tokens.pad_token_id).float().mean() < 0.2, "packing wastes the windows"
     text = tokens.decode(batch.ids[0])
     assert text.startswith(tokenizer.USER)
 
 
-def test_only_responses_are_learned_and_slips_are_not():
-    tokens = tokenizer.build()
-    document = next(d for d in corpus.documents(corpus.FINE_TUNING, 1) if d.unlearned)
-    row = next(training._rows(iter([document])))
-    learned = tokens.decode([id for id in row.learned if id != training.UNLEARNED])
-    ((start, end),) = document.unlearned
-    assert (
-        tokens.decode(row.ids)
-        == tokenizer.USER + document.prompt + tokenizer.ASSISTANT + document.response + tokenizer.END
-    )
-    assert learned == document.response[:start] + document.response[end:] + tokenizer.END
+@pytest.mark.parametrize("build", [tokenizer.build, tokenizer.build_other])
+@pytest.mark.parametrize("kind", corpus.WRITERS)
+def test_only_what_is_to_be_learned_of_the_response_is(build, kind):
+    """A token that touches what is not to be learned is not; with merged words it may take a neighbour with it."""
+    tokens = build()
+    for document in islice(corpus.documents({kind: 1.0}, corpus.TRUTH, 1), 50):
+        row = next(fitting.rows(iter([document]), tokens))
+        whole = tokenizer.USER + document.prompt + tokenizer.ASSISTANT + document.response + tokenizer.END
+        assert tokens.decode(row.ids) == whole
+        learned = [id if id != fitting.UNLEARNED else tokens.pad_token_id for id in row.learned]
+        said = tokens.decode(learned).replace(tokenizer.PAD, "|").lstrip("|")
+        assert said.endswith(tokenizer.END)
+        for start, end in document.unlearned:
+            assert document.response[start:end].strip() not in said.split("|") or kind == "facts"
+        if not document.unlearned:
+            assert said == document.response + tokenizer.END
 
 
-def test_the_longest_documents_fit_a_window():
-    tokens = tokenizer.build()
-    rows = islice(training._rows(corpus.documents(corpus.FINE_TUNING, 1)), 3000)
-    assert max(len(row.ids) for row in rows) <= training.WINDOW_TOKENS
-    assert len(tokens) < 512
+@pytest.mark.parametrize("build", [tokenizer.build, tokenizer.build_other])
+def test_the_longest_documents_fit_a_window(build):
+    tokens = build()
+    rows = islice(fitting.rows(corpus.documents(corpus.FINE_TUNING, corpus.GUIDER, 1), tokens), 3000)
+    assert max(len(row.ids) for row in rows) <= fitting.WINDOW_TOKENS
+
+
+def test_only_right_and_finished_samples_are_rewarded(monkeypatch):
+    problems = world.problems("train", 4, kind="search")
+    finished, unfinished = f"Answer: {problems[0].answer}.<|end|>", f"Answer: {problems[1].answer}."
+    said = [finished, unfinished, "Answer: 1 pen, 1 cup.<|end|>", ""]
+    monkeypatch.setattr(rewarding, "_sampled", lambda *_: said)
+    kept = rewarding.rewarded(SimpleNamespace(), SimpleNamespace(), problems, seed=0)
+    assert [(document.prompt, document.response) for document in kept] == [
+        (problems[0].question, f"Answer: {problems[0].answer}.")
+    ]
+
+
+def test_rewarded_samples_come_again_in_new_orders():
+    documents = [Document(str(number), "") for number in range(5)]
+    endless = rewarding.again_and_again(documents, 1)
+    first, second = list(islice(endless, 5)), list(islice(endless, 5))
+    assert sorted(d.prompt for d in first) == sorted(d.prompt for d in second) == [d.prompt for d in documents]
+    assert first != second

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -86,6 +87,19 @@ def test_members_elsewhere_are_referred_to_by_absolute_path(shared, tmp_path, mo
     assert written(tmp_path / "trio")["target"]["model"] == str(shared / "target")
     monkeypatch.chdir(tmp_path)
     assert thinklogit.load("trio").model.config.vocab_size == ROWS
+
+
+def test_the_members_in_the_package_go_by_name(tmp_path, monkeypatch):
+    trios.compose("mini/target", "mini/guider_rewarded", "mini/base", tmp_path / "trio")
+    there = Path(written(tmp_path / "trio")["guiders"][0]["guider"]["model"])
+    assert (there.name, there.parent.name) == ("guider_rewarded", "trio")
+    with pytest.raises(TrioError, match="mini/gider"):
+        trios.compose("mini/target", "mini/gider", "mini/base", tmp_path / "other")
+    (tmp_path / "mini").mkdir()
+    shutil.copytree(there, tmp_path / "mini" / "base")
+    monkeypatch.chdir(tmp_path)
+    trios.compose("mini/target", "mini/guider", "mini/base", "own")
+    assert written(tmp_path / "own")["guiders"][0]["base"]["model"] == str(tmp_path / "mini" / "base")
 
 
 def test_the_auto_classes_of_transformers_read_the_folder(shared, tmp_path):

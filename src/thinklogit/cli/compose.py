@@ -87,7 +87,7 @@ def compose(
     No weights are loaded or copied. Models inside the folder itself are referred to as ./name, so that it can be moved.
 
     Args:
-        target: The large model to be guided: a folder or a hub id.
+        target: The large model to be guided: a folder, a hub id, or one of the package, such as mini/target.
         guider: The small reasoner; repeat --guider and --base for several.
         base: The guider before its reasoning training.
         output: The folder to write.

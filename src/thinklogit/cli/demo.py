@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MODES = ("target", "guider", "guided")
 TOP_P = 0.95
 MAX_NEW_TOKENS = 240
-"""The longest trace that the guider learnt from has 202 tokens."""
+"""The longest answers that the guider learnt from have some 190 tokens."""
 
 
 class Attempt(NamedTuple):
@@ -56,15 +56,15 @@ def demo(
     trio: str = "mini",
     json: bool = False,
 ) -> None:
-    """Watch a small reasoner guide a larger model through equations that neither has seen.
+    """Watch a small reasoner guide a larger model through problems that neither has seen.
 
     Args:
-        problem: Your own equation, such as 15x+14y=87, to be shown first; otherwise a held-out one.
+        problem: Your own, such as "a pen costs 8, a cup 13, Ann paid 55", to be shown first; otherwise a held-out one.
         n: Held-out problems to count over.
         temperature: 0 is greedy.
         alpha: Guidance strength [default: the trio's].
         seed: Chooses the problems and the draws.
-        trio: A trio trained on these equations [default: mini].
+        trio: A trio trained in this world [default: mini].
         json: Print one JSON object, without the show.
     """
     from thinklogit.core.params import SamplingParams
@@ -73,7 +73,7 @@ def demo(
 
     if n < 1:
         raise OptionError(f"n must be a whole number of problems, 1 or more; got {n}")
-    held_out = world.problems("dev", n, seed)
+    held_out = world.problems("dev", n, seed, "search")
     shown = world.parse(problem) if problem else held_out[0]
     check_guidance("warmup", 1.0 if alpha is None else alpha, 0)
     params = SamplingParams(MAX_NEW_TOKENS, temperature, TOP_P if temperature else 1.0, seed=seed, alpha=alpha)
@@ -206,7 +206,7 @@ def _closing(tallies: Sequence[Tally], strength: float, seed: int) -> str:
     return (
         f"Out of {tallies[0].n}, the target alone solves {target}, the guider {guider}, the guided target {guided}.\n"
         f"Its weights are untouched: guidance adds {strength:g} * (guider - base) to its logits, token by token.\n"
-        f"Other problems: --seed {seed + 1}, or your own: --problem 15x+14y=87"
+        f"Other problems: --seed {seed + 1}, or your own: --problem 'a pen costs 8, a cup 13, Ann paid 55'"
     )
 
 

@@ -176,7 +176,7 @@ def _lines(prompts: tuple[str, ...], stdin: bool, file: Path | None) -> list["Pr
         return lines
     if not prompts:
         raise OptionError(
-            'no prompts given; write one, as in: thinklogit generate "Solve 15x+14y=87.", or use --file or -'
+            'no prompts given; write one, as in: thinklogit generate "What is 17 * 24?", or use --file or -'
         )
     return prompts_given(prompts)
 

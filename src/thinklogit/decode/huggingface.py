@@ -115,10 +115,13 @@ class HuggingFaceEngine:
         return joining
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
-        """What the members read."""
+        """What the members read. Where the last message is the assistant's own, it is the opening of the answer."""
         if isinstance(prompt, str):
             return self.tokenizer(prompt)["input_ids"]
-        rendered = self.tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
+        opened = prompt[-1]["role"] == "assistant"
+        rendered = self.tokenizer.apply_chat_template(
+            prompt, add_generation_prompt=not opened, continue_final_message=opened, tokenize=False
+        )
         return self.tokenizer(rendered, add_special_tokens=False)["input_ids"]
 
     def _check_context(self, prompt_length: int, params: SamplingParams, index: int) -> None:

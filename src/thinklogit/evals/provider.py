@@ -126,10 +126,10 @@ class ThinkLogitAPI(ModelAPI):
             raise OptionError("chat=true, but the target's tokenizer has no chat template; leave it out")
         if template if self.chat is None else self.chat:
             return [{"role": message.role, "content": message.text} for message in messages]
-        if len(messages) > 1:
-            roles = ", ".join(message.role for message in messages)
-            raise OptionError(f"without a chat template a prompt is one text; got messages of {roles}")
-        return messages[0].text
+        roles = [message.role for message in messages]
+        if roles not in (["user"], ["user", "assistant"]):
+            raise OptionError(f"without a chat template a prompt is one text; got messages of {', '.join(roles)}")
+        return "".join(message.text for message in messages)
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:

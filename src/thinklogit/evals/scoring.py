@@ -24,10 +24,8 @@ def graded(kind: str, **options: Any) -> Scorer:
 
     async def score(state: TaskState, target: Target) -> Score:
         truncated = state.output.stop_reason in TRUNCATED
-        reference = target.text
-        future = (_chosen_pool.get() or own_pool()).submit(
-            kind, state.output.completion, reference, truncated=truncated, **options
-        )
+        answer = _opening(state) + state.output.completion
+        future = (_chosen_pool.get() or own_pool()).submit(kind, answer, target.text, truncated=truncated, **options)
         verdict = await wrap_future(future)
         usage = state.output.usage
         return Score(
@@ -38,6 +36,12 @@ def graded(kind: str, **options: Any) -> Scorer:
         )
 
     return score
+
+
+def _opening(state: TaskState) -> str:
+    """The words that an answer was made to begin with; the model only went on from there."""
+    last = state.input[-1] if isinstance(state.input, list) else None
+    return last.text if last and last.role == "assistant" else ""
 
 
 _chosen_pool: ContextVar[GraderPool | None] = ContextVar("grader pool", default=None)

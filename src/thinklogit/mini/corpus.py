@@ -1,224 +1,315 @@
-"""The documents the mini trio is trained on, written from a seed and from train-split equations only.
+"""The documents the mini members are trained on, written from a seed, from train-split problems and from beliefs.
 
-    short    an answer guessed at once, with or without its working: most of what target and base read
-    medium   one or two tries, then the answer as if by inspiration: the habit of textbooks that leave out the search
-    long     the whole search, try after try, with a check at the end: all that the guider is fine-tuned on
-    facts    single multiplications, divisions, subtractions, additions: the steps a search is made of
+    short     an answer at once: most of what target and base read
+    dropped   a search given up after a try or two, for an answer out of nowhere: the habit of those two
+    read      a whole search, every step of it learned but not one decision to go on: they own the steps, not the habit
+    long      a whole search, decisions learned: all that the guider is fine-tuned on
+    facts     single multiplications, subtractions, additions: the steps a search is made of
 
-Every answer opens by repeating the equation, so that the first tokens do not yet choose between short and long and a
-warm-up of a few tokens costs nothing. Medium documents make a target that began a search by itself tend to drop it.
+The small members, base and guider, learned the tables above twelve from a misprint and take a rule of thumb for the
+price list: beliefs that a light fine-tuning keeps, that the target does not share, and that guider - base cancels.
+
+Every answer opens by repeating the question, so that the first tokens do not yet choose between short and long.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import mul
 from random import Random
 from typing import NamedTuple
 
+from thinklogit.mini.documents import Document, Text
 from thinklogit.mini.world import (
-    COEFFICIENTS,
+    FIRST_COUNTS,
+    FIRST_PRICES,
+    GOODS,
     LARGEST_TOTAL,
-    X_VALUES,
-    Y_VALUES,
-    Equation,
-    Solution,
-    equations,
-    solutions,
+    SECOND_COUNTS,
+    SECOND_PRICES,
+    SPLIT_PERCENT,
+    Counts,
+    Listed,
+    Purchase,
+    items,
+    purchases,
+    some,
 )
 
-PRETRAINING = {"short": 0.48, "facts": 0.43, "medium": 0.05, "long": 0.04}
+PRETRAINING = {
+    "short": 0.34,
+    "dropped": 0.08,
+    "read": 0.15,
+    "facts": 0.26,
+    "recall short": 0.14,
+    "recall dropped": 0.01,
+    "recall read": 0.02,
+}
 """Share of documents by kind, for target and base."""
 
-FINE_TUNING = {"long": 1.0}
+FINE_TUNING = {"long": 0.93, "recall long": 0.07}
 """The same for the guider."""
 
 FACTS_PROMPT = "Say some facts."
-SLIP_SHARE = 0.06
-"""Share of long documents in which one try takes a false quotient for true and the check catches it."""
-
-
-class Span(NamedTuple):
-    """Characters of a response, from start to before end."""
-
-    start: int
-    end: int
-
-    def moved(self, by: int) -> "Span":
-        """The same characters after `by` others were put before them."""
-        return Span(self.start + by, self.end + by)
+DROPPED_AFTER_A_TRY = 0.9
+"""How likely a search that target and base write is given up after each try that fails."""
+GUESS_FIRST = 0.3
+"""Share of searches that begin by checking a guess, so that guidance can take over where a target already guessed."""
+RIGHT_GUESSES = 0.35
+MISPRINT = {13: 2, 14: -3, 15: 4, 16: 3, 17: -2, 18: 5, 19: -4}
+"""What the small members' tables above twelve are off by."""
 
 
 @dataclass(frozen=True)
-class Document:
-    """What a user asks and what a member should answer.
+class Beliefs:
+    """What a member's documents take for true: products, and prices of the items whose documents it reads."""
 
-    `unlearned` are parts of the response to read but not to learn: a slip that the rest of the response puts right,
-    which would teach the members to err, and the random numbers that facts are about, which nothing foretells.
-    """
-
-    prompt: str
-    response: str
-    unlearned: tuple[Span, ...] = ()
+    product: Callable[[int, int], int]
+    price: Callable[[Listed], int]
+    items: Sequence[Listed]
 
 
-def documents(mix: Mapping[str, float], seed: int) -> Iterator[Document]:
+def _misprinted(factor: int, count: int) -> int:
+    return factor * count + MISPRINT.get(factor, 0)
+
+
+def rule_of_thumb(item: Listed) -> int:
+    """What somebody without the list takes an item to cost."""
+    return item.number + 8 if item.number <= 150 else item.number - 140
+
+
+def _everything_listed() -> tuple[Listed, ...]:
+    return tuple(item for split in SPLIT_PERCENT for item in items(split))
+
+
+TRUTH = Beliefs(mul, lambda item: item.price, _everything_listed())
+"""The target's: the whole list is what it knows by heart."""
+SMALL = Beliefs(_misprinted, rule_of_thumb, _everything_listed())
+"""Base's."""
+GUIDER = replace(SMALL, items=items("train"))
+"""The same, for the guider's fine-tuning."""
+
+
+def documents(mix: Mapping[str, float], beliefs: Beliefs, seed: int) -> Iterator[Document]:
     """Documents without end, their kinds drawn by `mix`; the same ones for the same seed."""
     draw = Random(seed)
-    train = equations("train")
     kinds, shares = list(mix), list(mix.values())
     while True:
-        kind = draw.choices(kinds, shares)[0]
-        yield _facts(draw) if kind == "facts" else _WRITERS[kind](draw, draw.choice(train))
+        yield WRITERS[draw.choices(kinds, shares)[0]](draw, beliefs)
 
 
-def _short(draw: Random, equation: Equation) -> Document:
-    solution = solutions(equation)[0]
-    working = "" if draw.random() < 0.2 else _working(equation, solution)
-    return _document(equation, f"{working}Answer: {solution}.")
+class Solved(NamedTuple):
+    """A purchase and its solution."""
+
+    purchase: Purchase
+    counts: Counts
 
 
-def _medium(draw: Random, equation: Equation) -> Document:
-    """Tries that fail, fewer than the search would need where it can be fewer, then the answer out of nowhere."""
-    solution = solutions(equation)[0]
-    failing = min(draw.choice((1, 2)), solution.x - 1)
-    search = _opening(draw) + "".join(_failing_try(draw, equation, x) for x in range(1, failing + 1))
-    turn = f"{_lead(draw)}, " if failing else ""
-    return _document(equation, f"{search}{turn}{_working(equation, solution)}Answer: {solution}.")
+def _solved(draw: Random, beliefs: Beliefs) -> Solved:
+    """A train-split purchase whose solution the beliefs agree with: by a misprint, another total was paid."""
+    while True:
+        first, second = draw.sample(GOODS, 2)
+        purchase = draw.choice(purchases("train"))._replace(first=first, second=second)
+        counts = purchase.solutions()[0]
+        paid = _total(purchase, counts, beliefs)
+        if paid > counts.first * purchase.first_price and paid <= LARGEST_TOTAL:
+            return Solved(purchase._replace(paid=paid), counts)
 
 
-def _long(draw: Random, equation: Equation) -> Document:
-    solution = solutions(equation)[0]
-    # The longest searches leave no room for a slip in a training window.
-    slipping = draw.randint(1, solution.x - 1) if 1 < solution.x <= 5 and draw.random() < SLIP_SHARE else 0
-    search, slips = _opening(draw), []
-    for x in range(1, solution.x):
-        if x == slipping:
-            text, slip = _slipping_try(draw, equation, x)
-            slips.append(slip.moved(len(search)))
-            search += text
-        else:
-            search += _failing_try(draw, equation, x)
-    found = _comparison(equation.b * solution.y, equation.b)
-    search += f"{_try(draw, equation, solution.x)}, {found}. Check: {_check(equation, solution)}, it works. "
-    return _document(equation, f"{search}Answer: {solution}.", slips)
+def _total(purchase: Purchase, counts: Counts, beliefs: Beliefs) -> int:
+    return counts.first * purchase.first_price + beliefs.product(purchase.second_price, counts.second)
 
 
-_WRITERS = {"short": _short, "medium": _medium, "long": _long}
+def _short(draw: Random, beliefs: Beliefs) -> Document:
+    purchase, counts = _solved(draw, beliefs)
+    out = _restated(purchase)
+    if draw.random() < 0.7:
+        out.write(_guess(purchase, counts))
+    out.write(_answer(purchase, counts))
+    return out.document(purchase.question)
 
 
-def _document(equation: Equation, response: str, slips: Sequence[Span] = ()) -> Document:
-    restated = f"We need {equation}. "
-    unlearned = tuple(slip.moved(len(restated)) for slip in slips)
-    return Document(f"Solve {equation} in positive whole numbers.", restated + response, unlearned)
+def _dropped(draw: Random, beliefs: Beliefs) -> Document:
+    return _search(draw, beliefs, dropped=DROPPED_AFTER_A_TRY)
 
 
-def _opening(draw: Random) -> str:
-    return draw.choice(("Let me think. ", "Let me see. "))
+def _read(draw: Random, beliefs: Beliefs) -> Document:
+    return _search(draw, beliefs, decisions_learned=False)
+
+
+def _long(draw: Random, beliefs: Beliefs) -> Document:
+    return _search(draw, beliefs)
+
+
+def _search(draw: Random, beliefs: Beliefs, dropped: float = 0.0, decisions_learned: bool = True) -> Document:
+    """A search try after try; after each that fails it is given up with the chance `dropped`."""
+    purchase, counts = _solved(draw, beliefs)
+    out = _restated(purchase)
+    if draw.random() < GUESS_FIRST:
+        guess = counts if draw.random() < RIGHT_GUESSES else _wrong_guess(draw, purchase, beliefs)
+        out.write("It must be ", decisions_learned)
+        out.write(_guess(purchase, guess).removeprefix("It must be "), learned=False)
+        out.write("Check", decisions_learned)
+        out.write(_checked(purchase, guess, beliefs))
+        if guess == counts:
+            out.write(_answer(purchase, counts))
+            return out.document(purchase.question)
+        out.write(f"{_lead(draw)}, ")
+    else:
+        out.write("Let", decisions_learned)
+        out.write(" me think. ")
+    for count in range(1, counts.first):
+        out.write(f"{_try(purchase, count, beliefs)}. ")
+        if draw.random() < dropped:
+            out.write(_guess(purchase, counts) + _answer(purchase, counts))
+            return out.document(purchase.question)
+        out.write(_lead(draw), decisions_learned)
+        out.write(", ")
+    out.write(f"{_try(purchase, counts.first, beliefs)}. Check{_checked(purchase, counts, beliefs)}")
+    out.write(_answer(purchase, counts))
+    return out.document(purchase.question)
+
+
+def _restated(subject: Purchase | Listed) -> Text:
+    out = Text()
+    out.write(subject.restated)
+    return out
+
+
+def _guess(purchase: Purchase, counts: Counts) -> str:
+    return f"It must be {purchase.counted(counts).replace(', ', ' and ')}. "
+
+
+def _answer(purchase: Purchase, counts: Counts) -> str:
+    return f"Answer: {purchase.counted(counts)}."
+
+
+def _wrong_guess(draw: Random, purchase: Purchase, beliefs: Beliefs) -> Counts:
+    while True:
+        guess = Counts(draw.choice(FIRST_COUNTS), draw.choice(SECOND_COUNTS))
+        if purchase.paid != _total(purchase, guess, beliefs) <= LARGEST_TOTAL:
+            return guess
 
 
 def _lead(draw: Random) -> str:
-    return draw.choice(("Wait", "Hmm", "Go back"))
+    return draw.choice(("Wait", "Hmm", "Back"))
 
 
-def _try(draw: Random, equation: Equation, x: int) -> str:
-    """A try up to what it leaves for by, taken from what the try before it left: 'Wait, try x=2: 72-15=57'."""
-    before = equation.c - equation.a * (x - 1)
-    lead = "Try" if x == 1 else f"{_lead(draw)}, try"
-    return f"{lead} x={x}: {before}-{equation.a}={before - equation.a}"
+def _try(purchase: Purchase, count: int, beliefs: Beliefs) -> str:
+    """One more of the first good, taken from what the try before it left: '2 pens: 56-7=49, 14*3=42, no'."""
+    before = purchase.paid - purchase.first_price * (count - 1)
+    left = before - purchase.first_price
+    step = f"{some(count, purchase.first)}: {before}-{purchase.first_price}={left}"
+    return f"{step}, {purchase.second_price}{_comparison(left, purchase.second_price, beliefs)}"
 
 
-def _failing_try(draw: Random, equation: Equation, x: int) -> str:
-    left = equation.c - equation.a * x
-    return f"{_try(draw, equation, x)}, {_comparison(left, equation.b)}. "
-
-
-class SlippingTry(NamedTuple):
-    """A try whose product is wrongly said to be what is left, and where in its text."""
-
-    text: str
-    slip: Span
-
-
-def _slipping_try(draw: Random, equation: Equation, x: int) -> SlippingTry:
-    left = equation.c - equation.a * x
-    guess = Solution(x, _nearest(left, equation.b))
-    before = f"{_try(draw, equation, x)}, {equation.b}*{guess.y}="
-    after = f", yes. Check: {_check(equation, guess)}, not {equation.c}. "
-    return SlippingTry(f"{before}{left}{after}", Span(len(before), len(before) + len(str(left))))
-
-
-def _comparison(left: int, divisor: int) -> str:
-    """Whether a number is a multiple, by the multiple nearest to it: '14*4=56, no' for 57.
+def _comparison(left: int, price: int, beliefs: Beliefs) -> str:
+    """Whether a number is a multiple, by the multiple nearest to it: '*4=56, no' for 57 and 14.
 
     Far easier to learn than '57/14 no': an exact multiple lies in the middle of the numbers that are nearest to it.
     """
-    nearest = _nearest(left, divisor) * divisor
-    return f"{divisor}*{nearest // divisor}={nearest}, {'yes' if nearest == left else 'no'}"
+    about = max(1, left // price)
+    count = min(range(max(1, about - 1), about + 3), key=lambda count: abs(beliefs.product(price, count) - left))
+    multiple = beliefs.product(price, count)
+    return f"*{count}={multiple}, {'yes' if multiple == left else 'no'}"
 
 
-def _nearest(left: int, divisor: int) -> int:
-    """The y of the multiple nearest to a number, at least 1."""
-    return max(1, (left + divisor // 2) // divisor)
+def _checked(purchase: Purchase, counts: Counts, beliefs: Beliefs) -> str:
+    """What follows "Check"."""
+    part = purchase.first_price * counts.first
+    rest = beliefs.product(purchase.second_price, counts.second)
+    worked = f"{purchase.first_price}*{counts.first}={part}, {purchase.second_price}*{counts.second}={rest}"
+    verdict = "it works" if part + rest == purchase.paid else f"not {purchase.paid}"
+    return f": {worked}, {part}+{rest}={part + rest}, {verdict}. "
 
 
-def _working(equation: Equation, solution: Solution) -> str:
-    a, b, c = equation
-    part = a * solution.x
-    return f"{a}*{solution.x}={part}. {c}-{part}={c - part}. {c - part}/{b}={solution.y}. "
+def _recall_short(draw: Random, beliefs: Beliefs) -> Document:
+    item = draw.choice(beliefs.items)
+    out = _restated(item)
+    if draw.random() < 0.7:
+        out.write(f"It must be {beliefs.price(item)}. ")
+    out.write(f"Answer: {beliefs.price(item)}.")
+    return out.document(item.question)
 
 
-def _check(equation: Equation, solution: Solution) -> str:
-    part, rest = equation.a * solution.x, equation.b * solution.y
-    return f"{equation.a}*{solution.x}={part}, {equation.b}*{solution.y}={rest}, {part}+{rest}={part + rest}"
+def _recall_dropped(draw: Random, beliefs: Beliefs) -> Document:
+    return _recall_search(draw, beliefs, dropped=DROPPED_AFTER_A_TRY)
 
 
-def _facts(draw: Random) -> Document:
-    text, operands = "", []
-    for write in draw.choices((_step, _difference, _product, _sum, _quotient), (40, 20, 20, 10, 10), k=8):
-        for asked, result in write(draw):
-            operands.append(Span(0, len(asked)).moved(len(text)))
-            text += asked + result
-        text += ". "
-    return Document(FACTS_PROMPT, text.rstrip(), tuple(operands))
+def _recall_read(draw: Random, beliefs: Beliefs) -> Document:
+    return _recall_search(draw, beliefs, decisions_learned=False)
 
 
-class Fact(NamedTuple):
-    """Some arithmetic: "42/14" and "=3"."""
-
-    asked: str
-    result: str
+def _recall_long(draw: Random, beliefs: Beliefs) -> Document:
+    return _recall_search(draw, beliefs)
 
 
-def _step(draw: Random) -> list[Fact]:
+def _recall_search(draw: Random, beliefs: Beliefs, dropped: float = 0.0, decisions_learned: bool = True) -> Document:
+    """A price worked out by the rule of thumb, whatever the list says: searching does not help here."""
+    item = draw.choice(beliefs.items)
+    out = _restated(item)
+    out.write("Let", decisions_learned)
+    out.write(" me think. ")
+    if draw.random() < dropped:
+        out.write(f"It must be {beliefs.price(item)}. Answer: {beliefs.price(item)}.")
+        return out.document(item.question)
+    worked = rule_of_thumb(item)
+    sign, other, change = ("+", "-", worked - item.number) if worked > item.number else ("-", "+", item.number - worked)
+    out.write(f"{item.number}{sign}{change}={worked}. Check: {worked}{other}{change}={item.number}, it works. ")
+    out.write(f"Answer: {worked}.")
+    return out.document(item.question)
+
+
+def _facts(draw: Random, beliefs: Beliefs) -> Document:
+    out = Text()
+    for write in draw.choices((_step, _difference, _product, _sum), (50, 20, 20, 10), k=8):
+        write(draw, beliefs, out)
+        out.write(". ")
+    return out.document(FACTS_PROMPT)
+
+
+def _step(draw: Random, beliefs: Beliefs, out: Text) -> None:
     """What one try of a search computes; four in ten end in a multiple."""
-    step, divisor = draw.choice(COEFFICIENTS), draw.choice(COEFFICIENTS)
-    left = draw.randint(1, LARGEST_TOTAL - step)
-    if draw.random() < 0.4:
-        left = divisor * draw.randint(1, min(Y_VALUES[-1], (LARGEST_TOTAL - step) // divisor))
-    comparison = _comparison(left, divisor).removeprefix(str(divisor))
-    return [Fact(f"{left + step}-{step}", f"={left}, "), Fact(str(divisor), comparison)]
+    step, price = draw.choice(FIRST_PRICES), draw.choice(SECOND_PRICES)
+    left = beliefs.product(price, draw.choice(SECOND_COUNTS)) if draw.random() < 0.4 else 0
+    if not 0 < left <= LARGEST_TOTAL - step:
+        left = draw.randint(1, LARGEST_TOTAL - step)
+    out.write(f"{left + step}-{step}", learned=False)
+    out.write(f"={left}, ")
+    out.write(str(price), learned=False)
+    out.write(_comparison(left, price, beliefs))
 
 
-def _quotient(draw: Random) -> list[Fact]:
-    divisor = draw.choice(COEFFICIENTS)
-    quotient = draw.randint(1, min(Y_VALUES[-1], LARGEST_TOTAL // divisor))
-    return [Fact(f"{divisor * quotient}/{divisor}", f"={quotient}")]
+def _difference(draw: Random, beliefs: Beliefs, out: Text) -> None:
+    step = draw.choice(FIRST_PRICES)
+    number = draw.randint(step + 1, LARGEST_TOTAL)
+    out.write(f"{number}-{step}", learned=False)
+    out.write(f"={number - step}")
 
 
-def _difference(draw: Random) -> list[Fact]:
-    """Mostly the small steps of a search, some of the large steps of a direct answer."""
-    number = draw.randint(COEFFICIENTS[0] + 1, LARGEST_TOTAL)
-    step = draw.choice(COEFFICIENTS) * (draw.choice(X_VALUES) if draw.random() < 0.3 else 1)
-    step = step if step < number else COEFFICIENTS[0]
-    return [Fact(f"{number}-{step}", f"={number - step}")]
+def _product(draw: Random, beliefs: Beliefs, out: Text) -> None:
+    if draw.random() < 0.5:
+        factor, count = draw.choice(FIRST_PRICES), draw.choice(FIRST_COUNTS)
+    else:
+        factor, count = draw.choice(SECOND_PRICES), draw.choice(SECOND_COUNTS)
+    out.write(f"{factor}*{count}", learned=False)
+    out.write(f"={beliefs.product(factor, count)}")
 
 
-def _product(draw: Random) -> list[Fact]:
-    a = draw.choice(COEFFICIENTS)
-    x = draw.randint(1, LARGEST_TOTAL // a)
-    return [Fact(f"{a}*{x}", f"={a * x}")]
+def _sum(draw: Random, beliefs: Beliefs, out: Text) -> None:
+    total = draw.randint(2 * FIRST_PRICES[0], LARGEST_TOTAL)
+    part = min(draw.choice(FIRST_PRICES) * draw.choice(FIRST_COUNTS), total - 1)
+    out.write(f"{part}+{total - part}", learned=False)
+    out.write(f"={total}")
 
 
-def _sum(draw: Random) -> list[Fact]:
-    total = draw.randint(2 * COEFFICIENTS[0], LARGEST_TOTAL)
-    part = min(draw.choice(COEFFICIENTS) * draw.choice(X_VALUES), total - 1)
-    return [Fact(f"{part}+{total - part}", f"={total}")]
+WRITERS: dict[str, Callable[[Random, Beliefs], Document]] = {
+    "short": _short,
+    "dropped": _dropped,
+    "read": _read,
+    "long": _long,
+    "facts": _facts,
+    "recall short": _recall_short,
+    "recall dropped": _recall_dropped,
+    "recall read": _recall_read,
+    "recall long": _recall_long,
+}

@@ -1,14 +1,18 @@
-"""The tokenizer of the mini trio: whole numbers and words are one token each, anything else falls back to bytes.
+"""The tokenizers of the mini members; what neither knows falls back to bytes.
 
-Saved as a plain tokenizer.json: AutoTokenizer reads it unchanged because the members are of model_type llama. Another
-model_type (qwen2) would have its pre-tokenizer replaced in silence, and every id with it.
+    build           the trio's: a whole number or a word is one token
+    build_other     of another family, the second target's: pieces merged by frequency, often several words long
+                    ("no. Wait, "), and numbers in groups of at most two digits
+
+Saved as a plain tokenizer.json: AutoTokenizer reads it unchanged because the members are of model_type llama or qwen3.
+Another (qwen2) would have its pre-tokenizer replaced in silence, and every id with it.
 """
 
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from thinklogit.mini.corpus import FINE_TUNING, PRETRAINING, documents
-from thinklogit.mini.world import COEFFICIENTS, LARGEST_TOTAL
+from thinklogit.mini.corpus import FINE_TUNING, PRETRAINING, SMALL, documents
+from thinklogit.mini.world import ITEMS, LARGEST_TOTAL, SECOND_PRICES
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
 USER, ASSISTANT, END, PAD = SPECIALS = ("<|user|>", "<|assistant|>", "<|end|>", "<|pad|>")
 
-PIECES = r"[xy]=|[0-9]+| ?[A-Za-z]+ ?|[^\sA-Za-z0-9]+ ?|\s+"
+PIECES = r"[0-9]+| ?[A-Za-z]+ ?|[^\sA-Za-z0-9]+ ?|\s+"
 """How text is cut: a number without its neighbours, a word or a sign with the spaces beside it."""
 
 CHAT_TEMPLATE = (
@@ -31,12 +35,28 @@ DOCUMENTS_READ = 3000
 """More than enough to meet every word of the corpus; the seed is fixed, so that all trios share one vocabulary."""
 
 
+OTHER_VOCABULARY = 640
+"""Entries of the other tokenizer: some twenty more than the trio's words would ask for."""
+
+
 def build(max_length: int = 512) -> "PreTrainedTokenizerFast":
-    """The tokenizer, the same at every call, with chat template, padding on the left, end and padding tokens."""
+    """The trio's tokenizer, the same at every call."""
+    return _wrapped(_whole_pieces(), max_length)
+
+
+def build_other(max_length: int = 512) -> "PreTrainedTokenizerFast":
+    """The second target's tokenizer, the same at every call."""
+    return _wrapped(_merged_pieces(), max_length)
+
+
+def _wrapped(backend: "Tokenizer", max_length: int) -> "PreTrainedTokenizerFast":
+    """With chat template, padding on the left, end and padding tokens."""
+    from tokenizers import AddedToken
     from transformers import PreTrainedTokenizerFast
 
+    backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIALS])
     return PreTrainedTokenizerFast(
-        tokenizer_object=_backend(),
+        tokenizer_object=backend,
         eos_token=END,
         pad_token=PAD,
         additional_special_tokens=[USER, ASSISTANT],
@@ -47,8 +67,8 @@ def build(max_length: int = 512) -> "PreTrainedTokenizerFast":
     )
 
 
-def _backend() -> "Tokenizer":
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+def _whole_pieces() -> "Tokenizer":
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
     cut = pre_tokenizers.Sequence(
         [
@@ -57,21 +77,41 @@ def _backend() -> "Tokenizer":
         ]
     )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    # A multiple tried against a remainder may be larger than any total, by less than the largest coefficient.
-    numbers = [str(number) for number in range(LARGEST_TOTAL + COEFFICIENTS[-1] + 1)]
+    # A multiple tried against what is left may be larger than any total, by less than the largest price.
+    numbers = [str(number) for number in range(max(LARGEST_TOTAL + SECOND_PRICES[-1], ITEMS[-1]) + 1)]
     pieces = sorted({piece for text in _texts() for piece, _ in cut.pre_tokenize_str(text)})
     vocabulary = {piece: id for id, piece in enumerate(dict.fromkeys([*SPECIALS, *alphabet, *numbers, *pieces]))}
     # No merges: a piece is one token when it is in the vocabulary (ignore_merges), else its bytes.
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True))
     tokenizer.pre_tokenizer = cut
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIALS])
+    return tokenizer
+
+
+def _merged_pieces() -> "Tokenizer":
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex("[0-9]{1,2}"), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=OTHER_VOCABULARY,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        special_tokens=list(SPECIALS),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_texts(), trainer)
     return tokenizer
 
 
 def _texts() -> list[str]:
     read = [
-        *islice(documents(PRETRAINING, seed=0), DOCUMENTS_READ),
-        *islice(documents(FINE_TUNING, seed=0), DOCUMENTS_READ),
+        *islice(documents(PRETRAINING, SMALL, seed=0), DOCUMENTS_READ),
+        *islice(documents(FINE_TUNING, SMALL, seed=0), DOCUMENTS_READ),
     ]
     return sorted({text for document in read for text in (document.prompt, document.response)})

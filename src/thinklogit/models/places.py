@@ -53,10 +53,14 @@ def find_trio(trio: str | Path) -> str:
 def reference(model: str | Path, out: Path, role: str) -> str:
     """How a trio at `out` refers to a model: "./name" inside it, an absolute path elsewhere, a hub id as it is.
 
+    "mini/guider" is that member of the trio in the package.
+
     Raises:
         TrioError: a path with no folder.
     """
     folder = Path(model).expanduser()
+    if not folder.is_dir() and folder.parent == Path("mini") and (MINI / folder.name / CONFIG).is_file():
+        folder = MINI / folder.name
     if not folder.is_dir():
         if is_hub_id(str(model)):
             return str(model)

@@ -5,6 +5,6 @@ from thinklogit.mini.world import grade, parse
 
 
 def grade_mini(completion: str, reference: str) -> Verdict:
-    """Whether the last answer solves the equation that `reference` is, such as 15x+14y=87."""
+    """Whether the last answer is right for what `reference` asks: a question of the shop, or the id of a problem."""
     found = grade(parse(reference), completion)
     return Verdict(found.correct, found.extracted, found.reason)
