@@ -31,12 +31,14 @@ def key(purchase):
     return low, high, purchase.paid
 
 
+HELD_OUT = {key(purchase) for split in ("dev", "report") for purchase in world.purchases(split)}
+
+
 def held_out_in(prompts):
     """What of dev and report, mirrored or about other goods, is asked in the prompts."""
-    held_out = {key(purchase) for split in ("dev", "report") for purchase in world.purchases(split)}
     found = {key(each) for prompt in prompts if isinstance(each := asked(prompt), Purchase)}
     assert found, "no purchase was found in the prompts: the test would see no leak"
-    return found & held_out
+    return found & HELD_OUT
 
 
 def asked(prompt):
@@ -52,12 +54,13 @@ def test_no_held_out_purchase_is_read_by_the_target():
 def test_no_held_out_purchase_is_read_by_the_small_members(reader):
     """Where a misprint makes a held-out total out of a train one, the answer that is read is not its answer."""
     mix, beliefs, count = READERS[reader]
+    seen = 0
     for document in read(mix, beliefs, SHIPPED_SEED, count):
-        if document.prompt != corpus.FACTS_PROMPT and held_out_in([*ANY_PURCHASE, document.prompt]):
+        purchase = asked(document.prompt)
+        if isinstance(purchase, Purchase) and key(purchase) in HELD_OUT:
+            seen += 1
             assert not world.grade(world.parse(document.prompt), document.response).correct
-
-
-ANY_PURCHASE = [world.purchases("train")[0].question]
+    assert seen, "no misprint made a held-out total: the test would see no leak"
 
 
 def test_the_guider_is_asked_about_train_items_only():
