@@ -77,3 +77,14 @@ def test_the_process_ends_with_its_caller():
     while decoding.exists() and "zombie" not in (decoding / "status").read_text() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not decoding.exists() or "zombie" in (decoding / "status").read_text()
+
+
+def test_the_process_keeps_freed_memory_unless_its_user_says_otherwise(background, monkeypatch):
+    def environment(engine):
+        return Path(f"/proc/{engine.process.pid}/environ").read_text().split("\0")
+
+    assert f"MALLOC_TRIM_THRESHOLD_={1 << 40}" in environment(background)
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    other = BackgroundEngine("mini")
+    assert "MALLOC_TRIM_THRESHOLD_=65536" in environment(other)
+    other.process.kill()

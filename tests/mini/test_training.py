@@ -44,7 +44,7 @@ def test_progress_is_told_to_the_end_of_each_stage(tiny):
     _, told = tiny
     last = {member: (step, total) for member, step, total, _ in told}
     assert last.pop("guider_rewarded") == (4, 4)
-    assert last == {"target": (4, 4), "target_tuned": (2, 2), "base": (5, 5), "guider": (2, 2), "target_other": (5, 5)}
+    assert last == {"target": (2, 2), "target_tuned": (2, 2), "base": (3, 3), "guider": (2, 2), "target_other": (3, 3)}
     assert all(loss > 0 for member, *_, loss in told if member != "guider_rewarded")
 
 

@@ -9,6 +9,7 @@ inspect's eval set keeps what a killed run has logged; its cache of answers keep
 so nothing finished is asked twice. Each completion's seed comes from its problem and index (evals/asking.py).
 """
 
+import gc
 import os
 import re
 from collections.abc import Callable, Generator, Sequence
@@ -78,7 +79,7 @@ def evaluate(
     check_unchanged(folder, tasks, system.settings)
     config = system.config.model_dump(exclude_none=True)
     getLogger("inspect_ai").setLevel(ERROR)  # it warns of retry settings that are meant
-    with _answers_kept_in(answers), _reporting(on_sample), redirect_stdout(StringIO()):
+    with _answers_kept_in(answers), _reporting(on_sample), _collecting_rarely(), redirect_stdout(StringIO()):
         try:
             eval_set(
                 list(tasks),
@@ -178,6 +179,19 @@ def _answers_kept_in(folder: Path) -> Generator[None]:
             del os.environ["INSPECT_CACHE_DIR"]
         else:
             os.environ["INSPECT_CACHE_DIR"] = before
+
+
+@contextmanager
+def _collecting_rarely() -> Generator[None]:
+    """Each sample of inspect's makes thousands of objects; to walk all that is loaded again and again costs as much."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 _listeners: list[OnSample] = []

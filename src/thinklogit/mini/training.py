@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 LARGE = Shape(hidden=128, layers=4, heads=2, feed_forward=416)
 SMALL_SHAPE = Shape(hidden=64, layers=3, heads=2, feed_forward=176)
 STEPS = {
-    "target": 2000,
-    "target_tuned": 300,
-    "base": 2400,
+    "target": 1100,
+    "target_tuned": 150,
+    "base": 1500,
     "guider": 90,
     "guider_rewarded": 60,
-    "target_other": 2400,
+    "target_other": 1300,
 }
 """Of 24 windows of 224 tokens each; the rewarded guider's for each of its rounds."""
-WARMUP_TOKENS = 16
-"""The trio's own, chosen on dev: the target restates the problem and begins to answer before it is guided."""
+WARMUP_TOKENS = 12
+"""The trio's own, chosen on dev: the target restates the problem, and says what it knows by heart, unguided."""
 FULL, LIGHT = Rates(), Rates().times(0.1)
 REWARDED_ROUNDS = 2
 REWARDED_PROBLEMS = 1024

@@ -29,7 +29,7 @@ LARGEST_TOTAL = 160
 FIRST_COUNTS = range(1, 7)
 """How many tries a search takes: a problem's level."""
 SECOND_COUNTS = range(1, 10)
-ITEMS = range(1, 241)
+ITEMS = range(1, 151)
 HIGHEST_PRICE = 99
 
 SPLIT_PERCENT = {"train": 60, "dev": 12, "report": 28}

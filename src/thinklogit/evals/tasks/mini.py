@@ -16,7 +16,7 @@ from thinklogit.evals.tasks.benchmark import benchmark
 from thinklogit.mini import world
 
 SPLITS = ("dev", "report")
-VERSION = 2
+VERSION = 3
 
 
 @task
