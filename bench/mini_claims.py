@@ -28,6 +28,7 @@ DESCRIBED = (
     PUBLISHED,
 )
 GUIDED_LOGS = "guided"
+RESAMPLES = 3000
 RESULTS = Path(__file__).parent / "results"
 KINDS = ("search", "recall")
 Logs = Mapping[str, Path]
@@ -138,7 +139,7 @@ def comparisons(measured: Mapping[str, Mapping[str, Measurement]], chosen: tuple
     print("\nMinus, problems gained and lost:\n")
     for ours, theirs in [chosen, *others]:
         for kind in measured[ours]:
-            told = compare(measured[ours][kind], measured[theirs][kind])
+            told = compare(measured[ours][kind], measured[theirs][kind], resamples=RESAMPLES)
             effect = told.accuracy
             gained, lost = len(told.gained), len(told.lost)
             print(f"- {kind}: {ours} - {theirs}: {points(effect)}, {p_text(effect.p)}, +{gained} -{lost}")
