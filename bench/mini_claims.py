@@ -12,14 +12,13 @@ from thinklogit.evals.outcomes import Measurement
 
 PUBLISHED = "guided, alpha 1, warm-up 12"
 """Alpha 1 as published; the warm-up scaled to this world, chosen on dev."""
-UNGUIDED = "target"
 BEST = {
     "greedy": ("guided, alpha 0.75, warm-up 12", "no base, alpha 0.75, warm-up 12"),
     "T=0.6": ("guided, alpha 0.75, warm-up 12", "no base, alpha 0.75, warm-up 12"),
 }
 """Guided, and without subtracting the base: what solved most search problems of dev, and of these most to recall."""
 DESCRIBED = (
-    UNGUIDED,
+    "target",
     "base",
     "guider",
     "rewarded guider",
@@ -27,7 +26,6 @@ DESCRIBED = (
     "guided, alpha 1, warm-up 0",
     PUBLISHED,
 )
-GUIDED_LOGS = "guided"
 RESAMPLES = 3000
 RESULTS = Path(__file__).parent / "results"
 KINDS = ("search", "recall")
@@ -70,8 +68,8 @@ def report(folders: Mapping[str, Logs], split: str, members: Path, record: bool)
             "figures": tables(measured),
             "best": best(measured),
             "compared": comparisons(measured, BEST[decoding]),
-            "levels": levels({name: logs[name] for name in (UNGUIDED, "guider", PUBLISHED)}),
-            "behaviour": behaviour({name: logs[name] for name in DESCRIBED}, members / UNGUIDED),
+            "levels": levels({name: logs[name] for name in ("target", "guider", PUBLISHED)}),
+            "behaviour": behaviour({name: logs[name] for name in DESCRIBED}, members / "target"),
         }
     if record:
         RESULTS.mkdir(exist_ok=True)

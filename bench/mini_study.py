@@ -18,14 +18,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from mini_claims import BEST, GUIDED_LOGS, PUBLISHED, report, samples
+from mini_claims import BEST, PUBLISHED, report, samples
 from rich.console import Console
 from rich.progress import track
 
+from thinklogit.mini.training import STEPS, WARMUP_TOKENS
 from thinklogit.models.places import MINI
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
-WARMUPS = (0, 2, 4, 8, 12, 16, 32)
+WARMUPS = (0, 2, 4, 8, WARMUP_TOKENS, 16, 32)
 DECODING = {"greedy": {"temperature": 0.0}, "T=0.6": {"temperature": 0.6, "top_p": 0.95}}
 OPENINGS = ("Let me think. ", "Let me think. 1")
 FIRST_TOKENS = (20, 40, 60)
@@ -60,17 +61,17 @@ def cells() -> Iterator[Cell]:
     for alpha in ALPHAS:
         for warmup in WARMUPS:
             sampling = {"alpha": alpha, "warmup_tokens": warmup}
-            claimed = (alpha, warmup) in ((1.0, 0), (1.0, 12), (1.0, 16), (0.75, 12))
+            claimed = (alpha, warmup) in ((1.0, 0), (1.0, WARMUP_TOKENS), (1.0, 16), (0.75, WARMUP_TOKENS))
             part = "claims" if claimed else "grid"
             yield Cell(f"guided, alpha {alpha:g}, warm-up {warmup}", sampling=sampling, part=part)
-    yield Cell("rewarded guider guides", "rewarded", sampling={"alpha": 1.0, "warmup_tokens": 12})
+    yield Cell("rewarded guider guides", "rewarded", sampling={"alpha": 1.0, "warmup_tokens": WARMUP_TOKENS})
     for opening in OPENINGS:
         yield Cell(f"target, opening {opening!r}", mode="target", opening=opening)
     for tokens in FIRST_TOKENS:
         name = f"guided on the first {tokens} tokens only"
         yield Cell(name, mode="target", after="guided, alpha 1, warm-up 0", first_tokens=tokens)
     for alpha in ALPHAS:
-        for warmup in (0, 12):
+        for warmup in (0, WARMUP_TOKENS):
             sampling = {"alpha": alpha, "warmup_tokens": warmup}
             name = f"no base, alpha {alpha:g}, warm-up {warmup}"
             claimed = any(name == without for _, without in BEST.values())
@@ -109,7 +110,7 @@ def prepared_trios(members: Path, folder: Path) -> dict[str, str]:
         "other": (other, other, other),
     }
     for name, trio in made.items():
-        compose(*trio, folder / name, warmup_tokens=12)
+        compose(*trio, folder / name, warmup_tokens=WARMUP_TOKENS)
     return {name: str(folder / name) for name in made}
 
 
@@ -123,7 +124,7 @@ def measure(cell: Cell, decoding: str, split: str, n: int | None, runs: Path, tr
     sampling["temperature"] *= sampling.pop("flatter", 1.0)
     opening = cell.opening
     if cell.after:
-        begun = runs / decoding / cell.after / GUIDED_LOGS
+        begun = runs / decoding / cell.after / "guided"
         opening = str(_beginnings(begun, cell.first_tokens, runs / decoding / f"{cell.name}.jsonl"))
     run = runs / decoding / cell.name
     system = of_trio(trio, cell.mode, sampling, batch_size=BATCH, chat=None)
@@ -179,7 +180,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs/mini-study"))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--record", action="store_true", help="keep the figures under bench/results")
-    return parser.parse_args()
+    options = parser.parse_args()
+    missing = [name for name in STEPS if not (options.members / name).is_dir()]
+    if missing:
+        parser.error(
+            f"expected in {options.members} what `thinklogit mini train` writes; found no {', '.join(missing)}"
+        )
+    return options
 
 
 if __name__ == "__main__":
