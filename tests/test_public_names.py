@@ -29,6 +29,7 @@ NAMES = [
     "fuse",
     "load",
     "mini",
+    "speculate",
 ]
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from thinklogit.core.fusion import fuse
     from thinklogit.core.params import SamplingParams
     from thinklogit.core.records import Completion, Grade, Problem
+    from thinklogit.decode.custom_generate import speculate
     from thinklogit.decode.engine import Engine
     from thinklogit.decode.huggingface import HuggingFaceEngine
     from thinklogit.decode.mock import MockEngine
@@ -63,6 +64,7 @@ _HOME = {
     "compose": "thinklogit.models.trios",
     "fuse": "thinklogit.core.fusion",
     "load": "thinklogit.models.trios",
+    "speculate": "thinklogit.decode.custom_generate",
 }
 
 __all__ = [
@@ -90,6 +92,7 @@ __all__ = [
     "fuse",
     "load",
     "mini",
+    "speculate",
 ]
 
 

@@ -261,7 +261,10 @@ def test_more_prompts_and_more_completions_continue_a_run(thinklogit, mock_trio,
     ("options", "change"),
     [
         (["--alpha", "0.5"], "alpha 1.0, now 0.5"),
-        (["--temperature", "0.6", "--top-p", "0.9"], "temperature 0.0, now 0.6; top_p 1.0, now 0.9"),
+        (
+            ["--temperature", "0.6", "--top-p", "0.9"],
+            "temperature 0.0, now 0.6; top_p 1.0, now 0.9; speculate unset, now True",
+        ),
         (["--seed", "1"], "seed 0, now 1"),
         (["--dtype", "bfloat16"], "dtype unset, now bfloat16"),
         (["--trio", "owner/other"], "trio mini, now owner/other"),

@@ -76,7 +76,9 @@ def demo(
     held_out = world.problems("dev", n, seed, "search")
     shown = world.parse(problem) if problem else held_out[0]
     check_guidance("warmup", 1.0 if alpha is None else alpha, 0)
-    params = SamplingParams(MAX_NEW_TOKENS, temperature, TOP_P if temperature else 1.0, seed=seed, alpha=alpha)
+    params = SamplingParams(
+        MAX_NEW_TOKENS, temperature, TOP_P if temperature else 1.0, seed=seed, alpha=alpha, speculate="auto"
+    )
     _use_one_thread()
     ready = TrioOptions(trio).load(batch_size=n)
     strength = ready.config.guider_refs[0].alpha if alpha is None else alpha

@@ -75,6 +75,7 @@ class DrawingOptions:
         temperature: 0 is greedy [default: 0.6].
         top_p: Keep the most probable tokens up to this mass [default: 0.95].
         top_k: Keep this many tokens at most, 0 for all [default: 0].
+        speculate: Let the guider draft: auto, off, or how many tokens at a time [default: auto].
         stop: End a completion before this text; may be given several times.
         max_repeats: End a completion at this many equal tokens in a row [default: never].
         seed: Mixed with each problem's id and the completion's index.
@@ -88,6 +89,7 @@ class DrawingOptions:
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    speculate: str | None = None
     stop: tuple[str, ...] = ()
     max_repeats: int | None = None
     seed: int = 0

@@ -63,9 +63,11 @@ class TrioOptions:
             import torch
 
             from thinklogit.decode.huggingface import HuggingFaceEngine
+            from thinklogit.models.packing import pack
 
             try:
                 model, tokenizer = self._model_and_tokenizer()
+                pack(model)
             except torch.OutOfMemoryError:
                 remedy = "use --dtype bfloat16, or --device-map auto to spread them over devices"
                 raise TrioError(f"{self.name}: the device has too little memory for the members; {remedy}") from None
@@ -142,6 +144,8 @@ class SamplingOptions:
         top_p: Keep the most probable tokens up to this mass [default: the trio's, else 1].
         top_k: Keep this many tokens at most, 0 for all [default: the trio's, else 0].
         n: Completions of each prompt.
+        logprobs: Keep the log-probability of every token in records, before temperature, top-k and top-p.
+        speculate: Let the guider draft: auto, off, or how many tokens at a time [default: auto].
         seed: The same seed gives the same completions.
     """
 
@@ -153,6 +157,8 @@ class SamplingOptions:
     top_p: float | None = None
     top_k: int | None = None
     n: int = 1
+    logprobs: bool = False
+    speculate: str | None = None
     seed: int = 0
 
     def check(self) -> None:
@@ -163,14 +169,14 @@ class SamplingOptions:
         check_guidance("warmup", 1.0 if self.alpha is None else self.alpha, self.warmup_tokens or 0)
         given = {
             name: value
-            for name in ("max_new_tokens", "temperature", "top_p", "top_k")
+            for name in ("max_new_tokens", "temperature", "top_p", "top_k", "speculate")
             if (value := getattr(self, name)) is not None
         }
         SamplingParams(**given, n=self.n, seed=self.seed)
-        if self.only:
-            guidance = "--alpha" if self.alpha is not None else "--warmup-tokens"
-            if self.alpha is not None or self.warmup_tokens is not None:
-                raise OptionError(f"--only {self.only} decodes without guidance; got {guidance} too; drop one")
+        guidance = [name for name in ("alpha", "warmup_tokens", "speculate") if getattr(self, name) is not None]
+        if self.only and guidance:
+            option = f"--{guidance[0].replace('_', '-')}"
+            raise OptionError(f"--only {self.only} decodes without guidance; got {option} too; drop one")
 
     def params(self, trio: ReadyTrio) -> "SamplingParams":
         """All settings, with the trio's own where none were given. Raises OptionError."""

@@ -15,7 +15,9 @@ class SamplingParams:
 
     `alpha` and `warmup_tokens` default to the trio's own. `mode` chooses who answers: the guided target, or one member
     alone as a baseline. `top_k` 0 keeps all tokens; `temperature` 0 is greedy. A completion ends before any of the
-    `stop` strings, and after the same token `max_repeats` times in a row, if that is not 0.
+    `stop` strings, and after the same token `max_repeats` times in a row, if that is not 0. `speculate` lets the guider
+    draft: "auto", "off", or how many tokens at a time. `logprobs` keeps the log-probability of each new token in
+    the distribution decoded from, fused where guided, before temperature, top-k and top-p.
     """
 
     max_new_tokens: int = 256
@@ -29,6 +31,8 @@ class SamplingParams:
     mode: str = "guided"
     stop: tuple[str, ...] = ()
     max_repeats: int = 0
+    speculate: str | int = "off"
+    logprobs: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be sampled from. Raises OptionError."""
@@ -43,14 +47,26 @@ class SamplingParams:
         _require(
             self.max_repeats >= 0, "max_repeats", "a whole number of tokens, 0 (no limit) or more", self.max_repeats
         )
+        _require(
+            self.speculate in ("auto", "off") or (str(self.speculate).isdecimal() and int(self.speculate) > 0),
+            "speculate",
+            "auto, off or a number of drafted tokens, 1 or more",
+            self.speculate,
+        )
+
+    @property
+    def drafted(self) -> bool:
+        """Whether the guider drafts."""
+        return self.mode == "guided" and self.speculate != "off"
 
     def settings(self) -> dict[str, Any]:
         """What a completion made with these is labelled with.
 
-        Not n, which it does not depend on, nor the ways to end early that were not asked for.
+        Not n, which it does not depend on, nor what was not asked for. Speculation draws other tokens of the same
+        distribution, the same for every draft length; greedily it changes nothing.
         """
-        settings = asdict(self) | {"stop": list(self.stop)}
-        unset = [name for name in ("stop", "max_repeats") if not settings[name]]
+        settings = asdict(self) | {"stop": list(self.stop), "speculate": self.drafted and self.temperature > 0}
+        unset = [name for name in ("stop", "max_repeats", "speculate", "logprobs") if not settings[name]]
         return {name: value for name, value in settings.items() if name not in ("n", *unset)}
 
 

@@ -30,7 +30,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled answer: the raw text, why it ended, and every setting it was made with."""
+    """One sampled answer: the raw text, why it ended, every setting it was made with, log-probabilities if wanted."""
 
     problem_id: str
     index: int
@@ -40,6 +40,7 @@ class Completion:
     finish_reason: Literal["stop", "length"]
     seed: int
     settings: dict[str, Any] = field(default_factory=dict)
+    logprobs: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def schema_of(kind: type[Problem | Completion | Grade]) -> str:
 
 def to_line(record: Problem | Completion | Grade) -> str:
     """The record as one line of JSON, newline included."""
-    return json.dumps({"schema": schema_of(type(record)), **asdict(record)}, ensure_ascii=False) + "\n"
+    row = {name: value for name, value in asdict(record).items() if name != "logprobs" or value is not None}
+    return json.dumps({"schema": schema_of(type(record)), **row}, ensure_ascii=False) + "\n"
 
 
 def from_line(kind: type[Record], line: str, where: str) -> Record:

@@ -3,9 +3,10 @@
 Each row draws from its own stream, so its text does not depend on who is beside it. Knows no prompts and no texts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -13,15 +14,20 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from thinklogit.core.params import SamplingParams
-from thinklogit.core.sampling import draw, probabilities
-from thinklogit.core.schedules import strengths
+from thinklogit.core.sampling import draw, probabilities, uniform_stream
+from thinklogit.core.schedules import Strengths, strengths
+from thinklogit.core.seeds import derive_seed
 from thinklogit.models.caches import can_join, column_bytes, join_rows, member_length
 from thinklogit.models.composite import ThinkLogitForCausalLM
+from thinklogit.models.packing import weight_bytes
 
 
 @dataclass
 class Row:
-    """One completion under way: what it was asked, and the ids it has so far."""
+    """One completion under way: what it was asked, how strongly each guider guides it, and the ids it has so far.
+
+    `kept` holds what its batch keeps of the logits of each, where log-probabilities are asked for.
+    """
 
     prompt_index: int
     number: int
@@ -29,7 +35,10 @@ class Row:
     params: SamplingParams
     seed: int
     uniforms: list[float]
+    alphas: list[float]
+    warmup_tokens: int
     new_ids: list[int] = field(default_factory=list)
+    kept: list[Any] = field(default_factory=list)
     ended: bool = False
 
     @property
@@ -37,15 +46,28 @@ class Row:
         """Whether there is nothing left to decode."""
         return self.ended or len(self.new_ids) == self.params.max_new_tokens
 
+    @property
+    def next_position(self) -> int:
+        """Where the last new token stands, padding not counted."""
+        return len(self.prompt_ids) + len(self.new_ids) - 1
+
+    @cached_property
+    def test_uniforms(self) -> Float[Tensor, "length 2"]:
+        """What drafted tokens are tested and replaced with, for each place among the new tokens."""
+        length = self.params.max_new_tokens
+        return uniform_stream(derive_seed(self.seed, "tests of drafts"), 2 * length).reshape(length, 2)
+
 
 class Batch:
     """The rows under way in one model, a trio or a member alone, with their cache."""
 
-    def __init__(self, model: Any, pad_id: int = 0) -> None:
+    def __init__(self, model: Any, pad_id: int = 0, stopped: Callable[[Row], bool] = lambda row: False) -> None:
         self.model = model
         self.pad_id = pad_id
+        self.stopped = stopped
         self.end_ids = end_ids_of(model)
-        self.weight_bytes = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+        self.keep: Callable[[Float[Tensor, " vocab"], int], Any] = logprob
+        self.weight_bytes = weight_bytes(model)
         self.rows: list[Row] = []
         self.cache = DynamicCache(config=model.config)
         self.mask: Int[Tensor, "batch total"] = torch.empty(0, 0, dtype=torch.long)
@@ -81,12 +103,15 @@ class Batch:
     @torch.inference_mode()
     def step(self) -> list[Row]:
         """One more token for every row."""
-        device = self.model.device
-        ids = torch.tensor([[row.new_ids[-1]] for row in self.rows], device=device)
-        positions = torch.tensor([[len(row.prompt_ids) + len(row.new_ids) - 1] for row in self.rows], device=device)
+        ids, positions = self._last()
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
         self._advance(self.rows, ids, positions, self.mask, self.cache)
         return self.rows
+
+    def _last(self) -> tuple[Int[Tensor, "batch 1"], Int[Tensor, "batch 1"]]:
+        """The last token of every row, which no member has taken in yet, and its position."""
+        ids = torch.tensor([[row.new_ids[-1]] for row in self.rows], device=self.model.device)
+        return ids, torch.tensor([[row.next_position] for row in self.rows], device=self.model.device)
 
     @torch.inference_mode()
     def let_go(self) -> None:
@@ -117,10 +142,15 @@ class Batch:
             logits_to_keep=1,
             **self._guidance(rows, cache, mask, mask.shape[1] - ids.shape[1]),
         )
-        tokens = next_tokens(output.logits[:, -1], rows)
-        for row, token in zip(rows, tokens.tolist(), strict=True):
-            row.new_ids.append(token)
-            row.ended = token in self.end_ids or _repeats(row)
+        logits = output.logits[:, -1]
+        for row, token, each in zip(rows, next_tokens(logits, rows).tolist(), logits, strict=True):
+            self._take(row, token, each)
+
+    def _take(self, row: Row, token: int, logits: Float[Tensor, " vocab"]) -> None:
+        row.new_ids.append(token)
+        if row.params.logprobs:
+            row.kept.append(self.keep(logits, token))
+        row.ended = token in self.end_ids or _repeats(row) or self.stopped(row)
 
     def _guidance(
         self, rows: list[Row], cache: DynamicCache, mask: Int[Tensor, "batch total"], past: int
@@ -128,26 +158,29 @@ class Batch:
         """How strongly each row is guided at its next token; a member alone knows no guidance."""
         if not isinstance(self.model, ThinkLogitForCausalLM):
             return {}
-        config = self.model.config
-        own = [pair.alpha for pair in config.guider_refs]
-        alpha = [own if row.params.alpha is None else [row.params.alpha] * len(own) for row in rows]
-        own_warmup = config.warmup_tokens
-        warmup = [own_warmup if row.params.warmup_tokens is None else row.params.warmup_tokens for row in rows]
-        generated = torch.tensor([[len(row.new_ids)] for row in rows])
-        strength = strengths(config.schedule, torch.tensor(alpha), torch.tensor(warmup), generated)
+        strength = self._strengths(rows, 1)
         guided = bool((strength != 0).any())
         if guided:
             self.model.catch_up(cache, past, mask)
         return {"strengths": strength.to(self.model.device), "guided": guided}
 
+    def _strengths(self, rows: list[Row], new: int) -> Strengths:
+        """How strongly each row is guided at each of its next tokens, on the CPU."""
+        alphas, warmup = torch.tensor([row.alphas for row in rows]), torch.tensor([row.warmup_tokens for row in rows])
+        generated = torch.tensor([[len(row.new_ids)] for row in rows]) + torch.arange(new)
+        return strengths(self.model.config.schedule, alphas, warmup, generated)
+
     def _bring_level(self, cache: DynamicCache, mask: Int[Tensor, "batch total"]) -> None:
         """Members that warm-up has left behind take in what they lack, unless they have begun on neither side."""
-        if not isinstance(self.model, ThinkLogitForCausalLM):
-            return
-        apart = [span for name, span in self.model.config.layer_spans.items() if name != "target"]
-        if any(member_length(each, span) for each in (self.cache, cache) for span in apart):
-            self.model.catch_up(self.cache, self.mask.shape[1], self.mask)
-            self.model.catch_up(cache, mask.shape[1], mask)
+        if isinstance(self.model, ThinkLogitForCausalLM):
+            begun = self._begun(self.cache, cache)
+            self.model.catch_up(self.cache, self.mask.shape[1], self.mask, begun)
+            self.model.catch_up(cache, mask.shape[1], mask, begun)
+
+    def _begun(self, *caches: DynamicCache) -> list[str]:
+        """Members that have taken in anything: in warm-up guiders and bases have not."""
+        spans = self.model.config.layer_spans
+        return [name for name, span in spans.items() if any(member_length(cache, span) for cache in caches)]
 
     def _left_padded(self, rows: list[Row]) -> tuple[Int[Tensor, "batch prompt"], Int[Tensor, "batch prompt"]]:
         length = max(len(row.prompt_ids) for row in rows)
@@ -162,21 +195,39 @@ def end_ids_of(model: Any) -> frozenset[int]:
     return frozenset([ends] if isinstance(ends, int) else ends or [])
 
 
-def next_tokens(logits: Float[Tensor, "batch vocab"], rows: Sequence[Row]) -> Int[Tensor, " batch"]:
-    """One token a row, each with its own settings and from its own stream."""
-    tokens = torch.empty(len(rows), dtype=torch.long, device=logits.device)
-    kinds: dict[tuple[float, int, float], list[int]] = {}
+class Filters(NamedTuple):
+    """What a distribution is drawn from through; rows of the same are drawn together."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+
+
+def by_filters(rows: Sequence[Row]) -> list[tuple[Filters, list[int], Any]]:
+    """The places of rows that are drawn alike, as numbers and as an index."""
+    kinds: dict[Filters, list[int]] = {}
     for place, row in enumerate(rows):
-        kinds.setdefault((row.params.temperature, row.params.top_k, row.params.top_p), []).append(place)
-    for (temperature, top_k, top_p), places in kinds.items():
-        chosen = torch.tensor(places, device=logits.device) if len(kinds) > 1 else slice(None)
-        if temperature == 0:
+        kinds.setdefault(Filters(row.params.temperature, row.params.top_k, row.params.top_p), []).append(place)
+    return [(kind, places, torch.tensor(places) if len(kinds) > 1 else slice(None)) for kind, places in kinds.items()]
+
+
+def next_tokens(logits: Float[Tensor, "batch vocab"], rows: Sequence[Row], ahead: int = 0) -> Int[Tensor, " batch"]:
+    """One token a row, each with its own settings and from its own stream; `ahead` of them not yet in the row."""
+    tokens = torch.empty(len(rows), dtype=torch.long, device=logits.device)
+    for filters, places, chosen in by_filters(rows):
+        if filters.temperature == 0:
             tokens[chosen] = logits[chosen].argmax(-1)
             continue
-        drawn = [rows[place].uniforms[len(rows[place].new_ids)] for place in places]
+        # Drafts may reach beyond the last token that is asked for; what is drawn there is never taken.
+        drawn = [(rows[place].uniforms[len(rows[place].new_ids) + ahead :] or [0.0])[0] for place in places]
         uniforms = torch.tensor(drawn, dtype=torch.float64, device=logits.device)
-        tokens[chosen] = draw(probabilities(logits[chosen], temperature, top_k, top_p), uniforms)
+        tokens[chosen] = draw(probabilities(logits[chosen], *filters), uniforms)
     return tokens
+
+
+def logprob(logits: Float[Tensor, " vocab"], token: int) -> float:
+    """The log-probability of a token before temperature, top-k and top-p."""
+    return float(logits.float().log_softmax(-1)[token])
 
 
 def _repeats(row: Row) -> bool:

@@ -31,6 +31,7 @@ def filled_in(config: Any, own: GenerationConfig, given: Mapping[str, Any]) -> S
         defaults |= {
             "alpha": alphas[0] if len(set(alphas)) == 1 else None,
             "warmup_tokens": config.warmup_tokens,
+            "speculate": "auto",
         }
     params = SamplingParams(**(defaults | asked))
     if params.mode == "guided":

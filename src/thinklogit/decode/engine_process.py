@@ -89,6 +89,7 @@ def _load(trio: str, batch_size: int, allow_past_context: bool, how: dict[str, s
     import torch
     from transformers.utils import logging
 
+    from thinklogit.models.packing import pack
     from thinklogit.models.trios import load
 
     logging.disable_progress_bar()
@@ -98,6 +99,7 @@ def _load(trio: str, batch_size: int, allow_past_context: bool, how: dict[str, s
     model, tokenizer = load(trio, **how)
     if sum(weight.numel() for weight in model.parameters()) > MOST_WEIGHTS_FOR_ONE_THREAD:
         torch.set_num_threads(threads)
+    pack(model)
     return HuggingFaceEngine(model, tokenizer, batch_size, allow_past_context)
 
 

@@ -11,15 +11,21 @@ from typing import Any, cast
 
 from transformers import PreTrainedTokenizerBase
 
-from thinklogit.core.errors import ContextError
+from thinklogit.core.errors import ContextError, OptionError
 from thinklogit.core.params import SamplingParams
 from thinklogit.core.records import Completion
 from thinklogit.core.sampling import uniform_stream
 from thinklogit.core.schedules import check_guidance
 from thinklogit.core.seeds import derive_seed
 from thinklogit.decode.batch import Batch, Row
+from thinklogit.decode.drafting import Drafting
 from thinklogit.decode.engine import OnFinish, Prompt, params_for_each
+from thinklogit.decode.speculative import SpeculativeBatch
+from thinklogit.models.caches import can_join, new_cache
 from thinklogit.models.composite import ThinkLogitForCausalLM
+
+Kind = tuple[str, str | int]
+"""Who answers, and how that is drafted."""
 
 
 class HuggingFaceEngine:
@@ -43,6 +49,7 @@ class HuggingFaceEngine:
         self.tokenizer = tokenizer
         self.batch_size = batch_size
         self.allow_past_context = allow_past_context
+        self.drafting: dict[str | int, Drafting] = {}
 
     def generate(
         self,
@@ -58,7 +65,9 @@ class HuggingFaceEngine:
         ]
         finished: dict[tuple[int, int], Completion] = {}
         # Alike in length side by side, so that little is padded.
-        waiting = deque(sorted(rows, key=lambda row: (row.params.mode, len(row.prompt_ids), row.params.max_new_tokens)))
+        waiting = deque(
+            sorted(rows, key=lambda row: (*map(str, _kind(row.params)), len(row.prompt_ids), row.params.max_new_tokens))
+        )
         while waiting:
             for row in self.decode(waiting):
                 if row.done:
@@ -79,35 +88,53 @@ class HuggingFaceEngine:
 
     def rows(self, prompt: Prompt, params: SamplingParams, index: int = 0) -> Iterator[Row]:
         """The completions that are asked for, none begun. Raises ContextError and OptionError."""
+        config = self.model.config
         if params.alpha is not None:
-            check_guidance(self.model.config.schedule, params.alpha, params.warmup_tokens or 0)
+            check_guidance(config.schedule, params.alpha, params.warmup_tokens or 0)
+        alphas = [pair.alpha if params.alpha is None else params.alpha for pair in config.guider_refs]
+        warmup = config.warmup_tokens if params.warmup_tokens is None else params.warmup_tokens
         ids = self.prompt_ids(prompt)
         self._check_context(len(ids), params, index)
         for number in range(params.n):
             seed = derive_seed(params.seed, prompt, number)
-            yield Row(index, number, ids, params, seed, uniform_stream(seed, params.max_new_tokens).tolist())
+            uniforms = uniform_stream(seed, params.max_new_tokens).tolist()
+            yield Row(index, number, ids, params, seed, uniforms, alphas, warmup)
 
     def decode(self, waiting: deque[Row]) -> Iterator[Row]:
-        """Decode rows of one mode until none of them is left, yielding each row at each of its tokens.
+        """Decode rows of one kind until none of them is left, yielding each row at each of its tokens.
 
         Rows are taken from the left of `waiting`, to which others may add meanwhile.
         """
-        mode = waiting[0].params.mode
-        batch = Batch(self._model_for(waiting[0].params), self.tokenizer.pad_token_id or 0)
-        while batch.rows or (waiting and waiting[0].params.mode == mode):
-            joining = self._joining(batch, waiting, mode)
-            for row in batch.join(joining) if joining else batch.step():
-                row.ended = row.ended or self._stopped(row)
-                yield row
+        kind = _kind(waiting[0].params)
+        batch = self._batch(waiting[0].params)
+        while batch.rows or (waiting and _kind(waiting[0].params) == kind):
+            joining = self._joining(batch, waiting, kind)
+            yield from batch.join(joining) if joining else batch.step()
             batch.let_go()
 
-    def _joining(self, batch: Batch, waiting: deque[Row], mode: str) -> list[Row]:
+    def _batch(self, params: SamplingParams) -> Batch:
+        model, pad_id = self._model_for(params), self.tokenizer.pad_token_id or 0
+        if params.drafted and self._can_forget(params):
+            drafting = self.drafting.setdefault(params.speculate, Drafting.parse(params.speculate))
+            return SpeculativeBatch(model, pad_id, self._stopped, drafting)
+        return Batch(model, pad_id, self._stopped)
+
+    def _can_forget(self, params: SamplingParams) -> bool:
+        """Whether drafts that fall can be taken out of the members' caches: not of a sliding window."""
+        if can_join(new_cache(self.model.config)):
+            return True
+        if params.speculate != "auto":
+            reason = "a member keeps only a window of what it has seen, and no draft can be taken out of it"
+            raise OptionError(f"speculate={params.speculate}, but {reason}; leave it out")
+        return False
+
+    def _joining(self, batch: Batch, waiting: deque[Row], kind: Kind) -> list[Row]:
         """Who joins now. Not each as soon as there is room: a prompt costs as much as a step of all."""
         room = self.batch_size - len(batch.rows)
         if room < max(1, self.batch_size // 8):
             return []
         first = islice(tuple(waiting), room)
-        joining = list(takewhile(lambda row: row.params.mode == mode, first))
+        joining = list(takewhile(lambda row: _kind(row.params) == kind, first))
         if not joining or not batch.gains_by(joining):
             return []
         for _ in joining:
@@ -166,9 +193,13 @@ class HuggingFaceEngine:
     def completion(self, row: Row, prompt: Prompt) -> Completion:
         """The record of a row that is done."""
         reason = "stop" if row.ended else "length"
-        return Completion(
-            "", row.number, prompt, self._text(row), len(row.new_ids), reason, row.seed, row.params.settings()
-        )
+        settings, kept = row.params.settings(), row.kept if row.params.logprobs else None
+        return Completion("", row.number, prompt, self._text(row), len(row.new_ids), reason, row.seed, settings, kept)
+
+
+def _kind(params: SamplingParams) -> Kind:
+    """What rows must share to be decoded in one batch."""
+    return params.mode, params.speculate if params.drafted else "off"
 
 
 def _may_change(text: str, stops: Sequence[str]) -> bool:

@@ -28,7 +28,7 @@ from thinklogit.core.errors import OptionError, unknown_name
 from thinklogit.decode.background import BackgroundEngine
 from thinklogit.decode.engine import Prompt
 
-REQUEST_OPTIONS = ("alpha", "warmup_tokens", "mode", "max_repeats")
+REQUEST_OPTIONS = ("alpha", "warmup_tokens", "mode", "max_repeats", "speculate")
 HONOURED = {
     "max_tokens": "max_new_tokens",
     "temperature": "temperature",
@@ -66,7 +66,8 @@ class ThinkLogitAPI(ModelAPI):
         dtype: as in `thinklogit.load`.
         device_map: as in `thinklogit.load`.
         allow_past_context: decode past the context of the members instead of refusing.
-        **request_options: alpha, warmup_tokens, mode (guided, target, guider, base) and max_repeats for all requests.
+        **request_options: alpha, warmup_tokens, mode (guided, target, guider, base), max_repeats and speculate
+                for all requests.
     """
 
     def __init__(

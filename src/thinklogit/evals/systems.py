@@ -43,7 +43,7 @@ def of_trio(
     """
     given = _given(sampling)
     if mode != "guided":
-        given = {name: value for name, value in given.items() if name not in ("alpha", "warmup_tokens")}
+        given = {name: value for name, value in given.items() if name not in ("alpha", "warmup_tokens", "speculate")}
     how = {name: value for name, value in loading.items() if value}
     config = _config(given, batch_size)
     arguments = how | ({} if chat is None else {"chat": chat}) | {"mode": mode}
@@ -69,6 +69,8 @@ def of_server(
     given = _given(sampling)
     if mode not in ("guided", "target"):
         raise OptionError(f"a server answers as guided or target; got mode {mode}: serve that member, and ask it")
+    if given.pop("speculate", "auto") != "auto":
+        raise OptionError("a server speculates as it was started to; leave out --speculate")
     if given.pop("max_repeats", 0):
         raise OptionError("a server does not end texts at repeated tokens; add --max-repeats 0")
     served = name or only_model(base_url, key)

@@ -83,6 +83,33 @@ def join_rows(
     return _joined(mask[:, None, spare:, None], joining_mask[:, None, :, None], length)[:, 0, :, 0]
 
 
+def crop(cache: Cache, length: int) -> None:
+    """Forget all columns from `length` on, in every layer that has got so far."""
+    for layer in _plain_layers(cache):
+        beyond = int(layer.get_seq_length()) - length
+        if beyond > 0:
+            layer.crop(-beyond)
+
+
+def compact(cache: Cache, mask: Int[Tensor, "rows past"]) -> Int[Tensor, "rows length"]:
+    """Move what each row has seen to the right, over the holes in its mask, and return the mask of what is left.
+
+    Members must be level, or not have begun.
+    """
+    length = int(mask.sum(1).max())
+    kept = mask.argsort(dim=1, stable=True)[:, -length:]  # holes first, all else in its order
+    for layer in _plain_layers(cache):
+        if layer.is_initialized and layer.get_seq_length():
+            layer.keys, layer.values = (_columns(cast(Tensor, each), kept) for each in (layer.keys, layer.values))
+    return mask.gather(1, kept)
+
+
+def _columns(states: Tensor, places: Int[Tensor, "rows length"]) -> Tensor:
+    """The given columns of (rows, heads, past, width), each row its own."""
+    rows, heads, _, width = states.shape
+    return states.gather(2, places.to(states.device)[:, None, :, None].expand(rows, heads, -1, width))
+
+
 def _joined(first: Tensor, second: Tensor, length: int) -> Tensor:
     """(rows, heads, some, width) twice into (all rows, heads, length, width)."""
     return torch.cat([pad(each, (0, 0, length - each.shape[2], 0)) for each in (first, second)])

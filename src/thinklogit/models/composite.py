@@ -159,15 +159,18 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
         """The target's."""
         return self.target.get_output_embeddings()
 
-    def catch_up(self, cache: Cache, past: int, attention_mask: Tensor | None) -> None:
-        """Let guiders and bases take in what the target has and they have not."""
+    def catch_up(
+        self, cache: Cache, past: int, attention_mask: Tensor | None, members: Sequence[str] | None = None
+    ) -> None:
+        """Let guiders and bases, or the members named, take in what the target has and they have not."""
         fill_in_layers(cache, self.config)
         mask = attention_mask[:, :past] if attention_mask is not None and attention_mask.ndim == 2 else None
-        for name, span in self.config.layer_spans.items():
+        for name in members or self.config.layer_spans:
+            span = self.config.layer_spans[name]
             have = member_length(cache, span)
             if have < past:
                 ids = seen_ids(cache, have, past)
-                self._run(name, ids, mask, position_ids_of(mask, ids, have), cache, logits_to_keep=1)
+                self.run_member(name, ids, mask, position_ids_of(mask, ids, have), cache, logits_to_keep=1)
 
     @can_return_tuple
     def forward(
@@ -184,6 +187,7 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
         prompt_length: int | None = None,
         strengths: Strengths | None = None,
         guided: bool | None = None,
+        known: dict[str, Tensor] | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Fused logits (batch, kept, vocab), float32, with the shared cache.
@@ -202,6 +206,7 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
                 can be counted, and alpha holds at every position.
             strengths: alpha already worked out for every position; `generate` passes it.
             guided: whether any of them differs from 0; `generate` passes it.
+            known: logits of members that have taken in these ids already, such as a drafting guider's.
             **kwargs: passed on to every member.
         """
         cache = self._cache_for(past_key_values, use_cache)
@@ -217,13 +222,15 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
                 self.catch_up(cache, past, attention_mask)
         if cache is not None:
             remember_ids(cache, input_ids)
-        running = self.config.layer_spans if guided else ("target",)
+        known = (known or {}) if guided else {}
+        running = [name for name in self.config.layer_spans if name not in known] if guided else ["target"]
         # All members are launched before any is read, so that members on different devices run side by side.
         outputs = {
-            name: self._run(name, input_ids, attention_mask, position_ids, cache, logits_to_keep, **kwargs)
+            name: self.run_member(name, input_ids, attention_mask, position_ids, cache, logits_to_keep, **kwargs)
             for name in running
         }
-        logits = self._fused({name: output.logits for name, output in outputs.items()}, strengths, logits_to_keep)
+        of_members = known | {name: output.logits for name, output in outputs.items()}
+        logits = self._fused(of_members, strengths, logits_to_keep)
         target = outputs["target"]
         return CausalLMOutputWithPast(
             loss=None if labels is None else self.loss_function(logits, labels, vocab_size=logits.shape[-1]),
@@ -240,7 +247,7 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
             fill_in_layers(cache, self.config)
         return cache
 
-    def _run(
+    def run_member(
         self,
         name: str,
         input_ids: Tensor,
@@ -250,6 +257,7 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
         logits_to_keep: int | Tensor,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
+        """One member's own output, for ids whose keys and values go into its part of the cache."""
         member = self.member(name)
         device = member.device
         return member(
@@ -274,6 +282,17 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
         kept = strengths[:, logits_to_keep if isinstance(logits_to_keep, Tensor) else slice(-target.shape[1], None)]
         backed = cast(Tensor | None, self.backed)
         return fuse(target, pairs, kept.to(target.device), backed, self._cap("target"))
+
+    def draft_logits(self, name: str, logits: Float[Tensor, "batch new own_vocab"]) -> Float[Tensor, "batch new vocab"]:
+        """A guider's logits as a draft for the fused distribution: over the target's rows, -inf where they differ."""
+        index = int(name.split(".")[1])
+        shared, backed = getattr(self, f"shared_{index}"), cast(Tensor | None, self.backed)
+        width = self.config.vocab_size
+        own = self._uncapped(name, logits).to(self.device).float()[..., :width]
+        own = torch.nn.functional.pad(own, (0, width - own.shape[-1]), value=-torch.inf)
+        for allowed in (shared, backed):
+            own = own if allowed is None else own.masked_fill(~allowed, -torch.inf)
+        return own
 
     def _cap(self, name: str) -> float | None:
         return getattr(self.config.member_configs[name], "final_logit_softcapping", None)

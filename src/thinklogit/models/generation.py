@@ -5,6 +5,7 @@ what differs for three members. Does not know how members are run or fused.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from jaxtyping import Int
@@ -56,6 +57,9 @@ class GuidedGenerationMixin(GenerationMixin):
             self._check_context(prompt_length if mask is None else int(mask.sum(-1).max()))
             guidance = Guidance.of(self.config, alpha, warmup_tokens, input_ids.shape[0], prompt_length)
             kwargs |= guidance._asdict()
+        if callable(kwargs.get("custom_generate")) and kwargs.get("streamer") is not None:
+            # transformers gives a streamer the prompt, but does not hand it on to a decoding method of the caller's.
+            kwargs["custom_generate"] = partial(kwargs["custom_generate"], streamer=kwargs["streamer"])
         return super().generate(inputs, *args, **kwargs)
 
     def _check_context(self, longest: int) -> None:

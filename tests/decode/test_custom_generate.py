@@ -1,0 +1,103 @@
+"""`model.generate(..., custom_generate=thinklogit.speculate)` is `model.generate(...)`."""
+
+import pytest
+import torch
+from test_speculative import near_trio
+from transformers import StoppingCriteria
+from transformers.generation.streamers import BaseStreamer
+
+import thinklogit
+from thinklogit.core.errors import OptionError
+
+PROMPTS = torch.tensor([[0, 0, 8, 5, 12], [1, 12, 15, 14, 7], [0, 0, 0, 0, 24]])
+GREEDY = {"attention_mask": (PROMPTS != 0).long(), "max_new_tokens": 20, "do_sample": False}
+
+
+@pytest.mark.parametrize("draft_tokens", [1, 6, "auto"])
+@pytest.mark.parametrize(
+    "guidance", [{}, {"warmup_tokens": 5}, {"alpha": [0.0, 1.0, 1.5], "warmup_tokens": [0, 7, 2]}], ids=str
+)
+def test_greedy_ids_are_those_of_generate(draft_tokens, guidance):
+    trio = near_trio()
+    plain = trio.generate(PROMPTS, **GREEDY, **guidance)
+    drafted = trio.generate(
+        PROMPTS, **GREEDY, **guidance, custom_generate=thinklogit.speculate, draft_tokens=draft_tokens
+    )
+    assert torch.equal(drafted, plain)
+
+
+def test_sampling_follows_the_seed_of_torch():
+    trio = near_trio()
+    ways = {**GREEDY, "do_sample": True, "temperature": 0.9, "top_k": 20, "custom_generate": thinklogit.speculate}
+    made = []
+    for seed, length in ((1, 3), (1, 8), (2, 3)):
+        torch.manual_seed(seed)
+        made.append(trio.generate(PROMPTS, **ways, draft_tokens=length).tolist())
+    assert made[0] == made[1] != made[2]
+
+
+class UntilThirty(StoppingCriteria):
+    def __call__(self, input_ids, scores, **kwargs):
+        return torch.tensor([len(set(row.tolist())) > 8 for row in input_ids])
+
+
+def test_own_stopping_criteria_and_a_result_object():
+    trio = near_trio()
+    ways = {"max_new_tokens": 24, "do_sample": False, "return_dict_in_generate": True}
+    plain = trio.generate(PROMPTS[1:2], **ways, stopping_criteria=[UntilThirty()])
+    drafted = trio.generate(
+        PROMPTS[1:2], **ways, stopping_criteria=[UntilThirty()], custom_generate=thinklogit.speculate, draft_tokens=9
+    )
+    assert torch.equal(drafted.sequences, plain.sequences)
+    assert plain.sequences.shape[1] < 29
+
+
+def test_the_fused_logits_of_each_step():
+    trio = near_trio()
+    ways = {**GREEDY, "warmup_tokens": 3, "output_logits": True, "return_dict_in_generate": True}
+    plain = trio.generate(PROMPTS, **ways)
+    drafted = trio.generate(PROMPTS, **ways, custom_generate=thinklogit.speculate, draft_tokens=5)
+    assert len(drafted.logits) == len(plain.logits)
+    for step, (ours, theirs) in enumerate(zip(drafted.logits, plain.logits, strict=True)):
+        for row, ids in enumerate(plain.sequences[:, PROMPTS.shape[1] :]):
+            if not set(ids[:step].tolist()) & {5, 7}:  # not yet ended
+                torch.testing.assert_close(ours[row], theirs[row], atol=1e-4, rtol=1e-4)
+
+
+class Kept(BaseStreamer):
+    def __init__(self):
+        self.pieces, self.ended = [], False
+
+    def put(self, value):
+        self.pieces.append(value.flatten().tolist())
+
+    def end(self):
+        self.ended = True
+
+
+def test_a_streamer_gets_the_tokens_in_bursts():
+    streamer = Kept()
+    ids = near_trio().generate(
+        PROMPTS[1:2],
+        max_new_tokens=20,
+        do_sample=False,
+        streamer=streamer,
+        custom_generate=thinklogit.speculate,
+        draft_tokens=6,
+    )
+    assert [token for piece in streamer.pieces for token in piece] == ids[0].tolist()
+    assert streamer.ended
+    assert any(len(piece) > 1 for piece in streamer.pieces[1:])
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"num_beams": 2}, "num_beams"),
+        ({"repetition_penalty": 1.2}, "RepetitionPenaltyLogitsProcessor"),
+        ({"output_scores": True, "return_dict_in_generate": True}, "output_scores"),
+    ],
+)
+def test_what_it_does_not_do_is_refused_by_name(asked, named):
+    with pytest.raises(OptionError, match=rf"speculate does not do {named}"):
+        near_trio().generate(PROMPTS[1:2], max_new_tokens=4, custom_generate=thinklogit.speculate, **asked)
