@@ -26,7 +26,7 @@ bubblewrap: # the sandbox of the code grader, a package of the system's
 test: $(INSTALLED) bubblewrap ## the test suite, under 3 minutes
 	@$(BIN)/python -m pytest -n 2
 
-test-slow: $(INSTALLED) bubblewrap ## what takes longer: the mini trio through eval, the commands of the docs, lm-eval
+test-slow: $(INSTALLED) bubblewrap ## what takes longest: training, compiling, eval of the mini trio, lm-eval, 8,192 tokens
 	@$(BIN)/python -m pytest -n 2 -m slow
 
 check: $(INSTALLED) ## format, lint, types, floors, help pages
@@ -41,8 +41,8 @@ format: $(INSTALLED) ## put the format right, and the help pages
 	$(BIN)/ruff check --fix .
 	$(BIN)/python docs/make_help.py
 
-bench: $(INSTALLED) ## what a guided step costs, and what many problems in flight gain
-	@$(BIN)/python bench/step_cost.py
+bench: $(INSTALLED) ## tokens a second beside the target alone, and what many problems in flight gain
+	@$(BIN)/thinklogit bench --json bench/results/speculative.json
 	@$(BIN)/python bench/provider_throughput.py
 
 mini-study: $(INSTALLED) ## all that is claimed of the mini trio, measured on the dev split; resumable

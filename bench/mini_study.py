@@ -120,7 +120,12 @@ def measure(cell: Cell, decoding: str, split: str, n: int | None, runs: Path, tr
     from thinklogit.evals.runs import Shard, evaluate
     from thinklogit.evals.systems import of_trio
 
-    sampling: dict[str, Any] = {"max_new_tokens": MAX_NEW_TOKENS, **DECODING[decoding], **cell.sampling}
+    sampling: dict[str, Any] = {
+        "max_new_tokens": MAX_NEW_TOKENS,
+        "speculate": "off",
+        **DECODING[decoding],
+        **cell.sampling,
+    }
     sampling["temperature"] *= sampling.pop("flatter", 1.0)
     opening = cell.opening
     if cell.after:

@@ -11,7 +11,20 @@ from rich.console import Console
 from thinklogit.cli.app import app
 
 PAGE = Path(__file__).with_name("commands.md")
-VERBS = ("", "demo", "generate", "eval", "grade", "compare", "table", "compose", "doctor", "mini", "mini train")
+VERBS = (
+    "",
+    "demo",
+    "generate",
+    "eval",
+    "grade",
+    "compare",
+    "table",
+    "compose",
+    "doctor",
+    "bench",
+    "mini",
+    "mini train",
+)
 
 
 def help_of(verb: Sequence[str]) -> str:

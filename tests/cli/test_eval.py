@@ -84,6 +84,7 @@ def right(asked):
     return sum(seed % 2 == 0 for _, seed in set(asked))
 
 
+@pytest.mark.slow
 def test_a_finished_run_grows_refuses_other_settings_and_sends_guidance_with_every_request(tmp_path):
     with serving() as (fake, url):
         server = ["mini", "--limit", 3, "--mode", "guided,target", "--alpha", 0.5, "--warmup-tokens", 3, "--raw",

@@ -45,11 +45,13 @@ def asked(prompt):
     return None if prompt == corpus.FACTS_PROMPT else world.subject_of(prompt)
 
 
+@pytest.mark.slow
 def test_no_held_out_purchase_is_read_by_the_target():
     mix, beliefs, count = READERS["target"]
     assert not held_out_in({document.prompt for document in read(mix, beliefs, SHIPPED_SEED, count)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["base", "guider"])
 def test_no_held_out_purchase_is_read_by_the_small_members(reader):
     """Where a misprint makes a held-out total out of a train one, the answer that is read is not its answer."""

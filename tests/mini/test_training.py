@@ -22,6 +22,7 @@ def tiny(tmp_path_factory):
     return out, told
 
 
+@pytest.mark.slow
 def test_a_tiny_run_writes_members_that_load_and_generate(tiny):
     out, _ = tiny
     for member in training.STEPS:
@@ -40,6 +41,7 @@ def test_a_tiny_run_writes_members_that_load_and_generate(tiny):
     assert [path.name for path in out.parent.iterdir()] == [out.name], "the temporary folder stayed"
 
 
+@pytest.mark.slow
 def test_progress_is_told_to_the_end_of_each_stage(tiny):
     _, told = tiny
     last = {member: (step, total) for member, step, total, _ in told}
@@ -48,6 +50,7 @@ def test_progress_is_told_to_the_end_of_each_stage(tiny):
     assert all(loss > 0 for member, *_, loss in told if member != "guider_rewarded")
 
 
+@pytest.mark.slow
 def test_the_guider_starts_from_its_base(tiny):
     out, _ = tiny
     base, guider = (load_file(out / member / "model.safetensors") for member in ("base", "guider"))
@@ -55,6 +58,7 @@ def test_the_guider_starts_from_its_base(tiny):
     assert 0 < max(apart) < 0.2
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(tiny, tmp_path):
     out, _ = tiny
     training._make_small_members(training.Run(tmp_path / "again", 7, 0.002, SimpleQueue()))
@@ -63,6 +67,7 @@ def test_the_same_seed_gives_the_same_weights(tiny, tmp_path):
         assert all(torch.equal(first[name], again[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_training_never_overwrites(tiny):
     out, _ = tiny
     with pytest.raises(OptionError, match="exists"):

@@ -26,6 +26,7 @@ print(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("warmup_tokens", "graphs"), [(0, 1), (5, 2)])
 def test_generate_compiles_its_steps_without_a_graph_break(warmup_tokens, graphs):
     """As `generate` does by itself on a GPU with a static cache: one graph with guiders, one without."""

@@ -33,6 +33,7 @@ VERBS = {
     "grade": ("grade:grade", "Grade completions: of a file, or of a run again."),
     "compose": ("compose:compose", "Make a trio folder of a target, a guider and its base."),
     "doctor": ("doctor:doctor", "Do these members go together, what will they cost, where will they fit?"),
+    "bench": ("bench:bench", "How fast is guided decoding beside its target alone, on this machine?"),
     "mini": ("mini:app", "The small trio that comes with thinklogit: train your own."),
 }
 for verb, (place, told) in VERBS.items():

@@ -1,0 +1,132 @@
+"""`thinklogit bench`: how fast guided decoding is beside its target alone, on this machine."""
+
+import json as json_format
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from thinklogit.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from thinklogit.bench.measure import Cell
+
+QUICK_ROUNDS, QUICK_TOKENS = 3, 32
+IDLE = 0.5
+
+
+def bench(
+    *,
+    batch: Annotated[tuple[int, ...], Parameter(show_default=True)] = (1, 8),
+    rounds: Annotated[int, Parameter(show_default=True)] = 7,
+    new_tokens: Annotated[int, Parameter(show_default=True)] = 96,
+    quick: bool = False,
+    json: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+) -> None:
+    """Measure tokens a second: the target alone, plain guided, speculative guided, transformers' assisted decoding.
+
+    Contenders take turns; a ratio is the median over rounds of the ratios within them, with a 95% interval. Measured
+    are the mini trio and a copy of it that says the same at the cost of a large model, its target 21 times its small
+    members; with a GPU, random weights of published shapes too. The bound is the ratio if nothing but streaming the
+    weights took time. Quote no figure of a machine that others use meanwhile.
+
+    Args:
+        batch: Rows decoded side by side; may be given several times.
+        rounds: Timed turns of each contender, after one that is not counted.
+        new_tokens: Tokens that each row decodes in a turn.
+        quick: A look at it within 3 minutes: 3 rounds of 32 tokens a row.
+        json: Write the figures as JSON to this file, or to standard output for "-".
+    """
+    if quick:
+        rounds, new_tokens = min(rounds, QUICK_ROUNDS), min(new_tokens, QUICK_TOKENS)
+    for name, value in (("rounds", rounds), ("new-tokens", new_tokens), *(("batch", each) for each in batch)):
+        if value < 1:
+            raise OptionError(f"--{name} must be a whole number, 1 or more; got {value}")
+    if json not in (None, "-") and not Path(json).parent.is_dir():
+        raise OptionError(f"--json {json}: there is no folder {Path(json).parent}; make it, or name another file")
+    from thinklogit.bench.measure import hardware
+
+    where = hardware()
+    cells = _cells(batch, rounds, new_tokens)
+    settings = {"rounds": rounds, "new_tokens": new_tokens}
+    told = json_format.dumps({"hardware": where, **settings, "cells": [asdict(cell) for cell in cells]}, indent=2)
+    if json == "-":
+        print(told)
+        return
+    if json:
+        Path(json).write_text(told + "\n")
+    _print(cells)
+    print(f"On {where['device']}, {where['threads']} threads; {rounds} rounds of {new_tokens} tokens a row, medians.")
+    if where["load_before"] > IDLE:
+        print(f"The machine was not idle (load {where['load_before']:.1f} before): quote no figure of this run.")
+
+
+def _cells(batches: Sequence[int], rounds: int, new_tokens: int) -> list["Cell"]:
+    from transformers.utils import logging
+
+    from thinklogit.bench.contenders import contenders
+    from thinklogit.bench.measure import measure
+    from thinklogit.bench.trios import trios
+    from thinklogit.cli.options import quiet
+
+    logging.set_verbosity_error()  # assisted decoding passes itself what it then warns of
+    cells = []
+    for make in trios():
+        with quiet("making members"):
+            prepared = make()
+        for batch in batches:
+            measured = contenders(prepared, batch, new_tokens)
+            with _bar(f"{prepared.name}, batch {batch}", (1 + rounds) * len(measured)) as on_round:
+                cells += measure(prepared, measured, rounds, on_round)
+        del prepared, measured  # the next is large too
+    return cells
+
+
+@contextmanager
+def _bar(doing: str, total: int) -> Generator[Callable[[], object]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(doing, total=total)
+        yield lambda: progress.advance(task)
+
+
+def _print(cells: Sequence["Cell"]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ("batch", "tokens/s", "of target alone [95%]", "bound", "GB/s", "accepted", "tokens a round", "drafts")
+    table = Table("", *columns)
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    trio, batch = cells[0].trio, cells[0].batch
+    table.add_section()
+    for cell in cells:
+        if (cell.trio, cell.batch) != (trio, batch):
+            table.add_section()
+        trio, batch = cell.trio, cell.batch
+        lengths = cell.draft_lengths
+        drafts = max(lengths, key=lengths.__getitem__) if lengths else None
+        table.add_row(
+            f"{cell.trio}: {cell.name}",
+            str(cell.batch),
+            f"{cell.tokens_per_s:,.1f}",
+            f"{cell.ratio_to_target:.2f} [{cell.interval[0]:.2f}, {cell.interval[1]:.2f}]",
+            *(
+                "" if value is None else f"{value:{how}}"
+                for value, how in (
+                    (cell.bound, ".2f"),
+                    (cell.bandwidth, ".1f"),
+                    (cell.acceptance, ".3f"),
+                    (cell.mean_accepted_length, ".1f"),
+                    (drafts, "d"),
+                )
+            ),
+        )
+    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
