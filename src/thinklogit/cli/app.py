@@ -20,7 +20,7 @@ app = App(
     help="Long chain-of-thought from a large model you do not train: a small reasoner steers it while it decodes.",
     version=__version__,
     version_flags=["--version"],
-    default_parameter=Parameter(negative_bool=(), show_default=False),
+    default_parameter=Parameter(negative_bool=(), negative_iterable=(), show_default=False),
     suppress_keyboard_interrupt=False,
 )
 # Told here as well as in the verbs, whose modules are not loaded until one is called.

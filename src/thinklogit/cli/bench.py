@@ -21,7 +21,7 @@ IDLE = 0.5
 
 def bench(
     *,
-    batch: Annotated[tuple[int, ...], Parameter(show_default=True)] = (1, 8),
+    batch: tuple[int, ...] = (1, 8),
     rounds: Annotated[int, Parameter(show_default=True)] = 7,
     new_tokens: Annotated[int, Parameter(show_default=True)] = 96,
     quick: bool = False,
@@ -35,7 +35,7 @@ def bench(
     weights took time. Quote no figure of a machine that others use meanwhile.
 
     Args:
-        batch: Rows decoded side by side; may be given several times.
+        batch: Rows decoded side by side; may be given several times [default: 1 and 8].
         rounds: Timed turns of each contender, after one that is not counted.
         new_tokens: Tokens that each row decodes in a turn.
         quick: A look at it within 3 minutes: 3 rounds of 32 tokens a row.

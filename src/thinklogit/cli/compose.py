@@ -13,7 +13,7 @@ from thinklogit.core.errors import OptionError
 if TYPE_CHECKING:
     from thinklogit.models.config import MemberRef
 
-Repeatable = Parameter(negative_iterable=(), consume_multiple=False)
+Repeatable = Parameter(consume_multiple=False)
 
 
 @Parameter(name="*", group="Members in detail (for several guiders: once for all, or once for each)")

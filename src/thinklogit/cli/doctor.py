@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from thinklogit.models.doctor.findings import Finding
 
-Repeatable = Parameter(negative_iterable=(), consume_multiple=False)
+Repeatable = Parameter(consume_multiple=False)
 COLOURS = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
 
 
