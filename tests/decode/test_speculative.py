@@ -343,8 +343,8 @@ def test_nobody_pays_for_logprobs_unasked():
     assert "logprobs" not in made[0].settings
 
 
-def test_drafts_stop_where_what_is_asked_for_stops():
-    """Past the last token asked for nothing is drafted, so what fits the context plainly fits it drafted."""
+def test_no_draft_lies_beyond_what_was_asked_for():
+    """What fits the context plainly fits it drafted, beside a row that has more room, too."""
     trio = near_trio()
     trio.generation_config.eos_token_id = None
     seen = []
@@ -352,6 +352,9 @@ def test_drafts_stop_where_what_is_asked_for_stops():
         member.register_forward_pre_hook(
             lambda _, args, kwargs: seen.append(int(kwargs["position_ids"].max())), with_kwargs=True
         )
-    made = engine(trio, 12).generate(["24"], SamplingParams(max_new_tokens=127, warmup_tokens=0))
-    assert made[0].new_tokens == 127
+    asked = [SamplingParams(max_new_tokens=new, warmup_tokens=0) for new in (60, 127)]
+    prompts = [" ".join(["24"] * 68), "24"]
+    made = engine(trio, 12).generate(prompts, asked)
+    assert [each.new_tokens for each in made] == [60, 127]
     assert max(seen) <= 127
+    assert texts(trio, asked, prompts=prompts) == [(each.text, each.new_tokens, "length") for each in made]

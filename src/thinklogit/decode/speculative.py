@@ -48,7 +48,8 @@ class SpeculativeBatch(Batch):
         past = self.mask.shape[1]
         seen = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1 + length)], dim=1)
         ids, positions = self._last()
-        drafts = self._draft(ids, positions, seen, past, length)
+        positions = torch.minimum(positions + torch.arange(1 + length, device=ids.device), self._ends())
+        drafts = self._draft(ids, positions, seen, past)
         fused = self._verify(torch.cat([ids, drafts.tokens[:, :-1]], dim=1), positions, seen, past, drafts.raw)
         settled = settled_rows(drafts, fused, self.rows)
         stood = standing(settled).tolist()
@@ -61,23 +62,27 @@ class SpeculativeBatch(Batch):
         return self.rows
 
     def _room(self) -> int:
-        """How many drafts any row could use: so none lies further than what was asked for, and found to fit."""
+        """How many drafts any row could use."""
         return max(row.params.max_new_tokens - len(row.new_ids) for row in self.rows) - 1
+
+    def _ends(self) -> Int[Tensor, "batch 1"]:
+        """The last position of each row: drafts beyond are for others, and must not leave the members' context."""
+        ends = [[len(row.prompt_ids) + row.params.max_new_tokens - 1] for row in self.rows]
+        return torch.tensor(ends, device=self.model.device)
 
     def _draft(
         self,
         ids: Int[Tensor, "batch 1"],
-        positions: Int[Tensor, "batch 1"],
+        positions: Int[Tensor, "batch drafted"],
         seen: Int[Tensor, "batch total"],
         past: int,
-        length: int,
     ) -> Drafts:
         """The guider's tokens, one more than are to be taken in."""
         self.model.catch_up(self.cache, past, self.mask, [DRAFTER])
         tokens, logits, raw = [ids], [], []
-        for ahead in range(1 + length):
+        for ahead, position in enumerate(positions.split(1, dim=1)):
             mask = seen[:, : past + 1 + ahead]
-            output = self.model.run_member(DRAFTER, tokens[-1], mask, positions + ahead, self.cache, logits_to_keep=1)
+            output = self.model.run_member(DRAFTER, tokens[-1], mask, position, self.cache, logits_to_keep=1)
             raw.append(output.logits)
             logits.append(self.model.draft_logits(DRAFTER, output.logits))
             tokens.append(next_tokens(logits[-1][:, 0], self.rows, ahead)[:, None])
@@ -86,7 +91,7 @@ class SpeculativeBatch(Batch):
     def _verify(
         self,
         ids: Int[Tensor, "batch drafted"],
-        positions: Int[Tensor, "batch 1"],
+        positions: Int[Tensor, "batch drafted"],
         seen: Int[Tensor, "batch total"],
         past: int,
         raw: Float[Tensor, "batch drafted own_vocab"],
@@ -100,7 +105,7 @@ class SpeculativeBatch(Batch):
         output = self.model(
             input_ids=ids,
             attention_mask=seen,
-            position_ids=positions + torch.arange(new, device=positions.device),
+            position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
             strengths=strengths.to(self.model.device),
