@@ -27,7 +27,8 @@ def test_cells_as_json_or_a_table(small, thinklogit, tmp_path):
     assert all(wanted <= cell.keys() for cell in told["cells"])
     file = tmp_path / "bench.json"
     ran = thinklogit("bench", "--rounds", 1, "--new-tokens", 4, "--batch", 4, "--json", file)
-    assert "mini, inflated: plain guided" in ran.out
+    assert "mini, inflated, batch 4" in ran.out
+    assert "plain guided" in ran.out
     assert len(json.loads(file.read_text())["cells"]) == 4
 
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +62,7 @@ def bench(
         Path(json).write_text(told + "\n")
     _print(cells)
     print(f"On {where['device']}, {where['threads']} threads; {rounds} rounds of {new_tokens} tokens a row, medians.")
+    print("Accepted: of the drafts tested. A round: tokens it yields. Drafts: as many as most rounds drafted.")
     if where["load_before"] > IDLE:
         print(f"The machine was not idle (load {where['load_before']:.1f} before): quote no figure of this run.")
 
@@ -101,32 +103,26 @@ def _print(cells: Sequence["Cell"]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    columns = ("batch", "tokens/s", "of target alone [95%]", "bound", "GB/s", "accepted", "tokens a round", "drafts")
+    columns = ("tokens/s", "of target alone [95%]", "bound", "GB/s", "accepted", "a round", "drafts")
     table = Table("", *columns)
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
-    trio, batch = cells[0].trio, cells[0].batch
-    table.add_section()
-    for cell in cells:
-        if (cell.trio, cell.batch) != (trio, batch):
-            table.add_section()
-        trio, batch = cell.trio, cell.batch
-        lengths = cell.draft_lengths
-        drafts = max(lengths, key=lengths.__getitem__) if lengths else None
-        table.add_row(
-            f"{cell.trio}: {cell.name}",
-            str(cell.batch),
-            f"{cell.tokens_per_s:,.1f}",
-            f"{cell.ratio_to_target:.2f} [{cell.interval[0]:.2f}, {cell.interval[1]:.2f}]",
-            *(
-                "" if value is None else f"{value:{how}}"
-                for value, how in (
-                    (cell.bound, ".2f"),
-                    (cell.bandwidth, ".1f"),
-                    (cell.acceptance, ".3f"),
-                    (cell.mean_accepted_length, ".1f"),
-                    (drafts, "d"),
-                )
-            ),
-        )
+    for (trio, batch), alike in groupby(cells, lambda cell: (cell.trio, cell.batch)):
+        table.add_section()
+        table.add_row(f"{trio}, batch {batch}", style="bold")
+        for cell in alike:
+            lengths = cell.draft_lengths
+            figures = (
+                (cell.bound, ".2f"),
+                (cell.bandwidth, ".1f"),
+                (cell.acceptance, ".3f"),
+                (cell.mean_accepted_length, ".1f"),
+                (max(lengths, key=lengths.__getitem__) if lengths else None, "d"),
+            )
+            table.add_row(
+                cell.name,
+                f"{cell.tokens_per_s:,.1f}",
+                f"{cell.ratio_to_target:.2f} [{cell.interval[0]:.2f}, {cell.interval[1]:.2f}]",
+                *("" if value is None else f"{value:{how}}" for value, how in figures),
+            )
     Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
