@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from thinklogit.core.errors import RecordError
@@ -13,6 +15,14 @@ def test_round_trip(tmp_path):
     for index in range(3):
         append_record(completion(index=index), path)
     assert list(read_records(Completion, path)) == [completion(index=index) for index in range(3)]
+
+
+def test_log_probabilities_are_there_where_they_were_asked_for(tmp_path):
+    path = tmp_path / "run.jsonl"
+    kept = replace(completion(), logprobs=[-0.5, -0.25, 0.0])
+    append_record(kept, path)
+    assert list(read_records(Completion, path)) == [kept]
+    assert "logprobs" not in to_line(completion())
 
 
 def test_a_line_names_its_schema_and_version():
