@@ -93,6 +93,7 @@ def everything_stands(drafts, fused, rows):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_8192_tokens_take_no_memory_but_their_cache(mini):
     """Far beyond the mini trio's context: what it says there is nothing, what it takes is what counts."""
     import psutil
