@@ -101,3 +101,9 @@ def test_a_streamer_gets_the_tokens_in_bursts():
 def test_what_it_does_not_do_is_refused_by_name(asked, named):
     with pytest.raises(OptionError, match=rf"speculate does not do {named}"):
         near_trio().generate(PROMPTS[1:2], max_new_tokens=4, custom_generate=thinklogit.speculate, **asked)
+
+
+@pytest.mark.parametrize("given", [0, -1, "off", "many"])
+def test_what_is_no_draft_length_is_refused_in_one_line(given):
+    with pytest.raises(OptionError, match=f"expected auto or a number of tokens to draft, 1 or more; got {given}"):
+        near_trio().generate(PROMPTS, **GREEDY, custom_generate=thinklogit.speculate, draft_tokens=given)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, GenerationConfig
 
 from thinklogit.core.params import SamplingParams
 from thinklogit.core.sampling import draw, probabilities, uniform_stream
@@ -65,7 +65,7 @@ class Batch:
         self.model = model
         self.pad_id = pad_id
         self.stopped = stopped
-        self.end_ids = end_ids_of(model)
+        self.end_ids = end_ids_of(model.generation_config)
         self.keep: Callable[[Float[Tensor, " vocab"], int], Any] = logprob
         self.weight_bytes = weight_bytes(model)
         self.rows: list[Row] = []
@@ -189,9 +189,9 @@ class Batch:
         return torch.tensor(ids, device=self.model.device), torch.tensor(mask, device=self.model.device)
 
 
-def end_ids_of(model: Any) -> frozenset[int]:
-    """The ids that end a text of this model's, from its own generation config: a guider alone may have others."""
-    ends = model.generation_config.eos_token_id
+def end_ids_of(config: GenerationConfig) -> frozenset[int]:
+    """The ids that end a text, from the generation config of who answers: a guider alone may have others."""
+    ends = config.eos_token_id
     return frozenset([ends] if isinstance(ends, int) else ends or [])
 
 
@@ -219,7 +219,8 @@ def next_tokens(logits: Float[Tensor, "batch vocab"], rows: Sequence[Row], ahead
             tokens[chosen] = logits[chosen].argmax(-1)
             continue
         # Drafts may reach beyond the last token that is asked for; what is drawn there is never taken.
-        drawn = [(rows[place].uniforms[len(rows[place].new_ids) + ahead :] or [0.0])[0] for place in places]
+        streams = [(rows[place].uniforms, len(rows[place].new_ids) + ahead) for place in places]
+        drawn = [stream[next_] if next_ < len(stream) else 0.0 for stream, next_ in streams]
         uniforms = torch.tensor(drawn, dtype=torch.float64, device=logits.device)
         tokens[chosen] = draw(probabilities(logits[chosen], *filters), uniforms)
     return tokens

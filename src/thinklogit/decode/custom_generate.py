@@ -23,7 +23,7 @@ from transformers.generation.utils import GenerateDecoderOnlyOutput
 from thinklogit.core.errors import OptionError
 from thinklogit.core.params import SamplingParams
 from thinklogit.core.sampling import uniform_stream
-from thinklogit.decode.batch import Row
+from thinklogit.decode.batch import Row, end_ids_of
 from thinklogit.decode.drafting import Drafting
 from thinklogit.decode.speculative import SpeculativeBatch
 from thinklogit.models.composite import ThinkLogitForCausalLM
@@ -74,8 +74,7 @@ def speculate(
 
     pad_id = _first_id(generation_config.pad_token_id) or 0
     batch = SpeculativeBatch(model, pad_id, stopped, Drafting.parse(draft_tokens))
-    ends = generation_config.eos_token_id
-    batch.end_ids = frozenset([ends] if isinstance(ends, int) else ends or [])
+    batch.end_ids = end_ids_of(generation_config)
     batch.keep = lambda logits, token: logits
     sent = 0
     told = batch.join(rows)

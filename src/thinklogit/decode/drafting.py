@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from thinklogit.core.acceptance import AcceptanceCounts
+from thinklogit.core.errors import OptionError
 
 LONGEST = 20
 """What "auto" drafts at most."""
@@ -29,14 +30,11 @@ class Pace:
         """One more round. What took far longer than foreseen was somebody else's doing, and counts for less."""
         if self.rounds > 2:
             seconds = min(seconds, 2 * self.of(length))
-        for name, value in (
-            ("weight", 1.0),
-            ("length", length),
-            ("seconds", seconds),
-            ("length_squared", length * length),
-            ("length_seconds", length * seconds),
-        ):
-            setattr(self, name, MEMORY * getattr(self, name) + value)
+        self.weight = MEMORY * self.weight + 1
+        self.length = MEMORY * self.length + length
+        self.seconds = MEMORY * self.seconds + seconds
+        self.length_squared = MEMORY * self.length_squared + length * length
+        self.length_seconds = MEMORY * self.length_seconds + length * seconds
         self.rounds += 1
 
     def of(self, length: int) -> float:
@@ -63,7 +61,9 @@ class Drafting:
 
     @classmethod
     def parse(cls, text: str | int) -> "Drafting":
-        """Read "auto" or a number of tokens."""
+        """Read "auto" or a number of tokens. Raises OptionError."""
+        if text != "auto" and not (str(text).isdecimal() and int(text) > 0):
+            raise OptionError(f"expected auto or a number of tokens to draft, 1 or more; got {text}")
         return cls(fixed=None if text == "auto" else int(text))
 
     def length(self, rows: int) -> int:
