@@ -29,6 +29,7 @@ def test_cells_as_json_or_a_table(small, thinklogit, tmp_path):
     ran = thinklogit("bench", "--rounds", 1, "--new-tokens", 4, "--batch", 4, "--json", file)
     assert "mini, inflated, batch 4" in ran.out
     assert "plain guided" in ran.out
+    assert "Of fewer than 3 rounds an interval says nothing." in ran.out
     assert len(json.loads(file.read_text())["cells"]) == 4
 
 

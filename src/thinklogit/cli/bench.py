@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from thinklogit.bench.measure import Cell
 
 QUICK_ROUNDS, QUICK_TOKENS = 3, 32
+FEWEST_ROUNDS = 3
 IDLE = 0.5
 
 
@@ -63,6 +64,8 @@ def bench(
     _print(cells)
     print(f"On {where['device']}, {where['threads']} threads; {rounds} rounds of {new_tokens} tokens a row, medians.")
     print("Accepted: of the drafts tested. A round: tokens it yields. Drafts: as many as most rounds drafted.")
+    if rounds < FEWEST_ROUNDS:
+        print(f"Of fewer than {FEWEST_ROUNDS} rounds an interval says nothing.")
     if where["load_before"] > IDLE:
         print(f"The machine was not idle (load {where['load_before']:.1f} before): quote no figure of this run.")
 
