@@ -7,17 +7,15 @@ them level.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import can_return_tuple
 
-from thinklogit.core.fusion import MemberLogits, fuse, uncap
 from thinklogit.models import loading
 from thinklogit.models.caches import (
     fill_in_layers,
@@ -28,6 +26,7 @@ from thinklogit.models.caches import (
     seen_ids,
 )
 from thinklogit.models.config import GuiderRef, Ranges, ThinkLogitConfig
+from thinklogit.models.fusing import Fusion
 from thinklogit.models.generation import GuidedGenerationMixin
 from thinklogit.models.guidance import Guidance, Strengths, position_ids_of
 
@@ -77,10 +76,7 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
         )
         # Not modules of ours: only to tell at saving which members still are what the config refers to.
         self._referred = {name: member for name, member in members.items() if config.member_refs[name].model}
-        masks = {"backed": config.backed_ranges}
-        masks |= {f"shared_{index}": pair.shared_ranges for index, pair in enumerate(config.guider_refs)}
-        for name, ranges in masks.items():
-            self.register_buffer(name, row_mask(ranges, config.vocab_size, self.target.device), persistent=False)
+        self.fusion = Fusion(config, self.target.device)
         self.post_init()
 
     def init_weights(self) -> None:
@@ -230,8 +226,9 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
             for name in running
         }
         of_members = known | {name: output.logits for name, output in outputs.items()}
-        logits = self._fused(of_members, strengths, logits_to_keep)
         target = outputs["target"]
+        kept = logits_to_keep if isinstance(logits_to_keep, Tensor) else slice(-of_members["target"].shape[1], None)
+        logits = self.fusion(of_members, strengths[:, kept])
         return CausalLMOutputWithPast(
             loss=None if labels is None else self.loss_function(logits, labels, vocab_size=logits.shape[-1]),
             logits=logits,
@@ -270,46 +267,9 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
             **kwargs,
         )
 
-    def _fused(
-        self, logits: dict[str, Tensor], strengths: Strengths, logits_to_keep: int | Tensor
-    ) -> Float[Tensor, "batch kept vocab"]:
-        target = logits.pop("target")
-        apart = {name: self._uncapped(name, each).to(target.device, non_blocking=True) for name, each in logits.items()}
-        pairs = [
-            MemberLogits(apart[f"guiders.{i}.guider"], apart[f"guiders.{i}.base"], getattr(self, f"shared_{i}"))
-            for i in range(len(apart) // 2)
-        ]
-        kept = strengths[:, logits_to_keep if isinstance(logits_to_keep, Tensor) else slice(-target.shape[1], None)]
-        backed = cast(Tensor | None, self.backed)
-        return fuse(target, pairs, kept.to(target.device), backed, self._cap("target"))
-
     def draft_logits(self, name: str, logits: Float[Tensor, "batch new own_vocab"]) -> Float[Tensor, "batch new vocab"]:
         """A guider's logits as a draft for the fused distribution: over the target's rows, -inf where they differ."""
-        index = int(name.split(".")[1])
-        shared, backed = getattr(self, f"shared_{index}"), cast(Tensor | None, self.backed)
-        width = self.config.vocab_size
-        own = self._uncapped(name, logits).to(self.device).float()[..., :width]
-        own = torch.nn.functional.pad(own, (0, width - own.shape[-1]), value=-torch.inf)
-        for allowed in (shared, backed):
-            own = own if allowed is None else own.masked_fill(~allowed, -torch.inf)
-        return own
-
-    def _cap(self, name: str) -> float | None:
-        return getattr(self.config.member_configs[name], "final_logit_softcapping", None)
-
-    def _uncapped(self, name: str, logits: Tensor) -> Tensor:
-        cap = self._cap(name)
-        return logits if cap is None else uncap(logits, cap)
-
-
-def row_mask(ranges: Ranges | None, width: int, device: torch.device) -> Bool[Tensor, " vocab"] | None:
-    """True in the ranges; None where they cover every row."""
-    if ranges is None or ranges == [[0, width]]:
-        return None
-    mask = torch.zeros(width, dtype=torch.bool, device=device)
-    for start, stop in ranges:
-        mask[start:stop] = True
-    return mask
+        return self.fusion.draft(name, logits.to(self.device))
 
 
 AutoConfig.register("thinklogit", ThinkLogitConfig, exist_ok=True)

@@ -1,0 +1,159 @@
+"""What vLLM is told of a trio before anything is loaded: its shape, its rules, and the settings of each member."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from transformers import PreTrainedConfig
+from vllm.config import CacheConfig, ModelConfig, VllmConfig
+from vllm.model_executor.models.config import VerifyAndUpdateConfig
+from vllm.transformers_utils.model_arch_config_convertor import ModelArchConfigConvertorBase
+
+from thinklogit.core.errors import OptionError, TrioError, unknown_name
+from thinklogit.decode.vllm import LOAD_FORMAT, requests
+from thinklogit.decode.vllm.loader import OWN_FORMAT
+from thinklogit.models.config import MemberRef, ThinkLogitConfig
+from thinklogit.models.loading import locate
+
+ADDITIONAL = "thinklogit"
+"""Where `--additional-config` has the server's own alpha, warmup_tokens and schedule."""
+DRAFTERS = ("draft_model", "ngram", "ngram_gpu")
+"""Ways of drafting that know nothing of the model's hidden states, of which a trio has several."""
+VALIDATOR = f"{requests.__name__}:Validator"
+
+
+class TrioArchitecture(ModelArchConfigConvertorBase):
+    """The shape of the whole: the target's heads, the layers of all, the rows that can be drafted for."""
+
+    def __init__(
+        self, hf_config: ThinkLogitConfig, hf_text_config: PreTrainedConfig, revision: str | None = None
+    ) -> None:
+        target = hf_config.member_configs["target"]
+        dtype = hf_config.target_ref.dtype or target.dtype
+        hf_config.dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+        super().__init__(hf_config, target, revision)
+        self.trio = hf_config
+
+    def get_num_hidden_layers(self) -> int:
+        return sum(config.num_hidden_layers for config in self.trio.member_configs.values())
+
+    def get_vocab_size(self) -> int:
+        return served_width(self.trio)
+
+    def derive_max_model_len_and_key(self) -> tuple[float, str | None]:
+        return self.trio.max_position_embeddings, "max_position_embeddings of the shortest member"
+
+
+def served_width(trio: ThinkLogitConfig) -> int:
+    """How many rows of the fused logits vLLM sees.
+
+    A draft model must have as many as the model it drafts for, and families pad differently: Qwen2.5 has 151,936 rows
+    at 1.5B and 152,064 at 32B. Rows without a token can go; any other stays.
+    """
+    narrowest = min(config.vocab_size for config in trio.member_configs.values())
+    last = max((stop for _, stop in trio.backed_ranges), default=0) if trio.backed_ranges else trio.vocab_size
+    return narrowest if last <= narrowest else trio.vocab_size
+
+
+class TrioRules(VerifyAndUpdateConfig):
+    """What vLLM asks a model about the settings of an engine, in the front end and before a weight is read."""
+
+    @staticmethod
+    def verify_and_update_config(vllm_config: VllmConfig) -> None:
+        """Fill in what serving a trio takes. Raises OptionError (a ValueError) for what it cannot be served with."""
+        trio = vllm_config.model_config.hf_config
+        _check_parallel(trio, vllm_config.parallel_config.tensor_parallel_size)
+        _check_drafter(vllm_config)
+        requests.served = served_guidance(vllm_config)
+        model_config, load_config = vllm_config.model_config, vllm_config.load_config
+        model_config.logits_processors = [*(model_config.logits_processors or ()), VALIDATOR]
+        load_config.model_loader_extra_config = {
+            **load_config.model_loader_extra_config,
+            OWN_FORMAT: load_config.load_format,
+        }
+        load_config.load_format = LOAD_FORMAT
+        if not vllm_config.use_v2_model_runner:
+            vllm_config.parallel_config.worker_cls = "thinklogit.decode.vllm.v1.TrioWorker"
+
+
+def served_guidance(vllm_config: VllmConfig) -> "requests.Defaults":
+    """What requests are guided by that say nothing: the trio's own, or what the server was started with."""
+    trio = vllm_config.model_config.hf_config
+    given = vllm_config.additional_config.get(ADDITIONAL, {})
+    for name in given:
+        if name not in requests.NAMES:
+            raise unknown_name(f"key of {ADDITIONAL} in additional_config", name, requests.NAMES)
+    own = requests.Guidance(trio.schedule, tuple(pair.alpha for pair in trio.guider_refs), trio.warmup_tokens)
+    return requests.Defaults(requests.read(given, own))
+
+
+def _check_parallel(trio: ThinkLogitConfig, tensor_parallel: int) -> None:
+    for name, config in trio.member_configs.items():
+        if config.num_attention_heads % tensor_parallel:
+            raise OptionError(
+                f"tensor parallel {tensor_parallel} must divide the attention heads of every member; the {name} has "
+                f"{config.num_attention_heads}: use another --tensor-parallel-size, or --data-parallel-size"
+            )
+
+
+def _check_drafter(vllm_config: VllmConfig) -> None:
+    speculation = vllm_config.speculative_config
+    if speculation is not None and speculation.method not in DRAFTERS:
+        raise OptionError(
+            f"a trio is drafted for by {', '.join(DRAFTERS)}; got method {speculation.method!r}: for the guider, use "
+            '{"method": "draft_model", "model": GUIDER, "num_speculative_tokens": 5}'
+        )
+
+
+def member_config(vllm_config: VllmConfig, name: str) -> VllmConfig:
+    """The engine's settings as one member sees them: its own model, quantization and attention.
+
+    Made from the member's own checkpoint, for vLLM's `with_hf_config` leaves the whole's text config, quantization and
+    sliding window in place, and a member built from those computes wrong logits without a word.
+    """
+    whole = vllm_config.model_config
+    ref = whole.hf_config.member_refs[name]
+    place, revision = member_place(ref, whole.model, whole.revision)
+    overrides = {} if ref.quantization_config is None else {"quantization_config": ref.quantization_config}
+    model_config = ModelConfig(
+        model=place,
+        revision=revision,
+        tokenizer=whole.tokenizer,
+        skip_tokenizer_init=True,
+        runner="generate",
+        dtype=whole.dtype,
+        seed=whole.seed,
+        max_model_len=whole.max_model_len,
+        quantization=whole.quantization,
+        enforce_eager=whole.enforce_eager,
+        trust_remote_code=whole.trust_remote_code,
+        model_impl=whole.model_impl,
+        hf_overrides=overrides,
+    )
+    return dataclasses.replace(
+        vllm_config,
+        model_config=model_config,
+        cache_config=_cache_config(vllm_config.cache_config, model_config),
+        quant_config=VllmConfig._get_quantization_config(model_config, vllm_config.load_config),
+    )
+
+
+def _cache_config(cache_config: CacheConfig, model_config: ModelConfig) -> CacheConfig:
+    """As vLLM's own arguments do it: the window of a model all of whose layers have one."""
+    text = model_config.hf_text_config
+    kinds = set(getattr(text, "layer_types", None) or ())
+    window = model_config.get_sliding_window() if kinds <= {"sliding_attention"} else None
+    return dataclasses.replace(cache_config, sliding_window=window)
+
+
+def member_place(ref: MemberRef, root: str, revision: str | None) -> tuple[str, str | None]:
+    """Folder or hub id of a member's checkpoint, with its revision; what lies inside a hub repository is fetched."""
+    if ref.adapter is not None:
+        raise TrioError(f"vLLM serves no member with an adapter; merge {ref.adapter!r} into its member first")
+    place, where = locate(ref, root, revision)
+    subfolder: Any = where.get("subfolder")
+    if subfolder is None:
+        return place, where.get("revision")
+    from huggingface_hub import snapshot_download
+
+    return f"{snapshot_download(place, revision=revision, allow_patterns=[f'{subfolder}/*'])}/{subfolder}", None
