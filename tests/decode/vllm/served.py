@@ -13,6 +13,7 @@ os.environ |= {
 }
 
 import torch
+from thinklogit.decode.batch import end_ids_of
 from vllm import LLM, SamplingParams
 from vllm.distributed import cleanup_dist_env_and_memory
 
@@ -52,9 +53,10 @@ def reference(model, prompts, guidance, max_tokens):
     rows = {name: [each[name] for each in guidance] for name in guidance[0]}
     ids = [torch.tensor([prompt] * len(guidance)) for prompt in prompts]
     found = [model.generate(each, max_new_tokens=max_tokens, do_sample=False, **rows) for each in ids]
-    end = model.generation_config.eos_token_id
-    return [_until(row[len(prompt) :].tolist(), end) for prompt, out in zip(prompts, found, strict=True) for row in out]
+    ends = end_ids_of(model.generation_config)
+    return [_until(row[len(prompt) :], ends) for prompt, out in zip(prompts, found, strict=True) for row in out.tolist()]
 
 
-def _until(ids, end):
-    return ids[: ids.index(end) + 1] if end in ids else ids
+def _until(ids, ends):
+    place = next((place for place, each in enumerate(ids) if each in ends), len(ids))
+    return ids[: place + 1]
