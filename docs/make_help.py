@@ -8,13 +8,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from thinklogit.cli.app import app
+from thinklogit.cli.app import app, command
 
 PAGE = Path(__file__).with_name("commands.md")
 VERBS = (
     "",
     "demo",
     "generate",
+    "serve",
     "eval",
     "grade",
     "compare",
@@ -30,6 +31,8 @@ VERBS = (
 def help_of(verb: Sequence[str]) -> str:
     out = io.StringIO()
     console = Console(file=out, width=100, color_system=None, force_terminal=False, legacy_windows=False)
+    if verb:
+        command(verb[0])
     app.help_print(verb, console=console)
     return "\n".join(line.rstrip() for line in out.getvalue().strip("\n").splitlines())
 

@@ -67,7 +67,7 @@ def test_warnings_are_printed_and_the_trio_is_written(thinklogit, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--alpha", "nan"), "alpha must be a finite number such as 1.0; got nan"),
+        (("--alpha", "nan"), "alpha must be a number from -100 to 100, such as 1.0; got nan"),
         (("--schedule", "constnt"), "unknown schedule 'constnt'; did you mean 'constant'?"),
         (("--warmup-tokens", "-1"), "warmup_tokens must be a whole number of tokens, 0 or more; got -1"),
         (("--alpha", "1", "--alpha", "2"), "alpha must be one number or one for each of 1 guiders; got 2"),

@@ -94,7 +94,7 @@ def test_a_problem_from_training_is_said_to_be(thinklogit, engine):
         (["--problem", "what is love"], "expected 'What does item 57 cost?' or"),
         (["--n", "0"], "n must be a whole number of problems, 1 or more; got 0\n"),
         (["--n", "100000"], "expected at most "),
-        (["--alpha", "inf"], "alpha must be a finite number such as 1.0; got inf\n"),
+        (["--alpha", "inf"], "alpha must be a number from -100 to 100, such as 1.0; got inf\n"),
         (["--temperature", "-1"], "temperature must be a finite number, 0 (greedy) or more; got -1.0\n"),
     ],
 )

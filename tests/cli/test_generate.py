@@ -153,7 +153,7 @@ def test_a_member_alone_has_no_guidance(thinklogit, mock_trio):
     [
         ([], 'no prompts given; write one, as in: thinklogit generate "What is 17 * 24?", or use --file or -'),
         (["a", "-"], "expected prompts from one place; got prompts and -; leave one out"),
-        (["a", "--alpha", "nan"], "alpha must be a finite number such as 1.0; got nan"),
+        (["a", "--alpha", "nan"], "alpha must be a number from -100 to 100, such as 1.0; got nan"),
         (["a", "--warmup-tokens", "-1"], "warmup_tokens must be a whole number of tokens, 0 or more; got -1"),
         (["a", "--temperature", "-1"], "temperature must be a finite number, 0 (greedy) or more; got -1.0"),
         (["a", "--top-p", "1.5", "--temperature", "1"], "top_p must be a number above 0 and at most 1; got 1.5"),

@@ -24,7 +24,7 @@ def test_every_schedule_says_where_it_was_evaluated():
 
 @pytest.mark.parametrize("alpha", [float("nan"), float("-inf"), True])
 def test_alpha_must_be_finite(alpha):
-    with pytest.raises(OptionError, match="alpha must be a finite number such as"):
+    with pytest.raises(OptionError, match="alpha must be a number from -100 to 100, such as"):
         check_guidance("warmup", alpha, 0)
 
 

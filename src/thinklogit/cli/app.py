@@ -27,6 +27,7 @@ app = App(
 VERBS = {
     "demo": ("demo:demo", "Watch a small reasoner guide a larger model, then count over held-out problems."),
     "generate": ("generate:generate", "Decode completions of prompts or files of prompts; resumable."),
+    "serve": ("serve:serve", "Serve a trio inside vLLM, behind an OpenAI-compatible endpoint."),
     "eval": ("eval:evaluate", "Answer benchmarks, grade the answers, and count them with intervals; resumable."),
     "compare": ("compare:compare", "Is one system better, is its reasoning longer, or can so few problems not tell?"),
     "table": ("table:table", "The paper's table over runs: Markdown, LaTeX, CSV or JSON."),
@@ -40,12 +41,23 @@ for verb, (place, told) in VERBS.items():
     app.command(f"thinklogit.cli.{place}", name=verb, help=told)
 
 
+def command(verb: str) -> App:
+    """A verb's own app, whose help is all that its function says, not just its line in the list."""
+    found = app[verb]
+    if found.default_command:
+        found.help = None
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command, by default the one that this process was called with.
 
     A user's mistake prints one line and exits with a code other than 0; a traceback is ours.
     """
+    named = (sys.argv[1:] if arguments is None else arguments)[:1]
     try:
+        if named and named[0] in VERBS:
+            command(named[0])
         app(arguments, print_error=False, exit_on_error=False, verbose=False)
     except CycloptsError as error:
         verb = " ".join(error.command_chain or ())

@@ -3,7 +3,6 @@
 A schedule is looked up by name in `SCHEDULES`; each entry names the text that evaluated it.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -39,6 +38,10 @@ def warmup(
     return alpha[:, None, :] * begun[:, :, None]
 
 
+MOST_ALPHA = 100
+"""More is a slip: the paper tries up to 1.5, arXiv 2507.12759."""
+
+
 class Schedule(NamedTuple):
     """A schedule's function and where it was evaluated."""
 
@@ -62,12 +65,12 @@ def schedule_named(name: str) -> Schedule:
 
 
 def check_guidance(schedule: str, alpha: float, warmup_tokens: int) -> None:
-    """Refuse a strength that is not finite, a negative warm-up, and a warm-up that the schedule would ignore."""
+    """Refuse a strength that is no number or a slip, a negative warm-up, and one that the schedule would ignore."""
     schedule_named(schedule)
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise OptionError(f"alpha must be a finite number such as 1.0; got {alpha}")
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not abs(alpha) <= MOST_ALPHA:
+        raise OptionError(f"alpha must be a number from -{MOST_ALPHA} to {MOST_ALPHA}, such as 1.0; got {alpha!r}")
     if isinstance(warmup_tokens, bool) or not isinstance(warmup_tokens, int) or warmup_tokens < 0:
-        raise OptionError(f"warmup_tokens must be a whole number of tokens, 0 or more; got {warmup_tokens}")
+        raise OptionError(f"warmup_tokens must be a whole number of tokens, 0 or more; got {warmup_tokens!r}")
     if schedule == "constant" and warmup_tokens:
         raise OptionError(
             f"schedule 'constant' has no warm-up, got warmup_tokens={warmup_tokens}; use schedule 'warmup'"

@@ -132,10 +132,12 @@ class GuidanceOfSlots:
     def put(self, slots: Sequence[int], guidance: Sequence[Guidance]) -> None:
         """Take in requests; whatever was in their slots is gone."""
         at = torch.tensor(slots, dtype=torch.long)
-        self.alphas[at] = torch.tensor([each.alphas for each in guidance], device=self.alphas.device)
-        self.warmups[at] = torch.tensor([each.warmup_tokens for each in guidance], device=self.alphas.device)
-        named = [self.names.index(each.schedule) for each in guidance]
-        self.schedules[at] = torch.tensor(named, device=self.alphas.device)
+        for kept, values in (
+            (self.alphas, [each.alphas for each in guidance]),
+            (self.warmups, [each.warmup_tokens for each in guidance]),
+            (self.schedules, [self.names.index(each.schedule) for each in guidance]),
+        ):
+            kept[at] = torch.tensor(values, dtype=kept.dtype, device=kept.device)
 
     def strengths(self, slots: Int[Tensor, " rows"], generated: Int[Tensor, " rows"]) -> Float[Tensor, "rows guiders"]:
         """How strongly each row of logits is guided, where so many tokens of its request stand before the next."""
