@@ -189,7 +189,7 @@ def page() -> str:
         trios=of_trios,
         row_tokens=f"{ROW_TOKENS:,}",
         utilization=UTILIZATION,
-        gpus=" and ".join(f"{kind} are taken as {each // GIB} GiB" for kind, each in GPU_BYTES.items()),
+        gpus=" and ".join(f"{each // GIB} GiB of a GPU sold as {kind}" for kind, each in GPU_BYTES.items()),
         splits=listed([str(each) for each in splits[1:]]),
         drafter_gib=gib(weights(guider)),
         drafter_kib=keys_and_values(guider, 1) // KIB,
@@ -202,7 +202,7 @@ Made by `make format` from published shapes, with the functions of `thinklogit d
 stale. **Worked out, not measured**: nothing here was run on a GPU. For a trio of your own there is
 `thinklogit doctor --trio TRIO --batch 32`, which needs configs and tokenizers, no weights.
 
-Sizes in GiB. A row is a text of {row_tokens} tokens, prompt and completion together, as long as the paper's are; mind that
+Sizes in GiB. A row is a text of {row_tokens} tokens, prompt and completion together, as the paper's are; mind that
 Qwen2.5-Math-1.5B was made for 4,096. Keys and values are in bfloat16. Quantization leaves embeddings and head in
 bfloat16; the scales of a checkpoint in 4 bits, some 4% of it, are not counted.
 
@@ -213,7 +213,8 @@ bfloat16; the scales of a checkpoint in 4 bits, some 4% of it, are not counted.
 ## Trios
 
 Guider and base stay in bfloat16. In the second table of each: weights on each GPU under tensor parallelism, what vLLM
-leaves there for keys and values at `--gpu-memory-utilization {utilization}`, and how many rows that holds; {gpus}.
+leaves there for keys and values at `--gpu-memory-utilization {utilization}`, and how many rows that holds.
+Taken as usable: {gpus}.
 Activations and CUDA graphs come out of it too, were not measured, and take some GiB: where less than about 4 is left,
 the server may not start.
 
