@@ -29,17 +29,19 @@ test: $(INSTALLED) bubblewrap ## the test suite, under 3 minutes
 test-slow: $(INSTALLED) bubblewrap ## what takes longest: training, compiling, eval of the mini trio, lm-eval, 8,192 tokens
 	@$(BIN)/python -m pytest -n 2 -m slow
 
-check: $(INSTALLED) ## format, lint, types, floors, help pages
+check: $(INSTALLED) ## format, lint, types, floors, generated pages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/ty check --error-on-warning
 	$(BIN)/lint-imports
 	$(BIN)/python docs/make_help.py --check
+	$(BIN)/python docs/make_memory.py --check
 
-format: $(INSTALLED) ## put the format right, and the help pages
+format: $(INSTALLED) ## put the format right, and the generated pages
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python docs/make_help.py
+	$(BIN)/python docs/make_memory.py
 
 bench: $(INSTALLED) ## tokens a second beside the target alone, and what many problems in flight gain
 	@$(BIN)/thinklogit bench --json bench/results/speculative.json

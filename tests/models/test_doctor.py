@@ -29,7 +29,7 @@ from thinklogit.models.doctor import memory
 from thinklogit.models.doctor.checkpoints import distance, stored_tensors
 from thinklogit.models.doctor.examine import examine
 from thinklogit.models.doctor.findings import count, listed, size
-from thinklogit.models.doctor.memory import Device, cache_bytes, parameters, weight_bytes
+from thinklogit.models.doctor.memory import Device, cache_bytes, parameters, tensor_parallel_sizes, weight_bytes
 from thinklogit.models.members import read_member
 from thinklogit.models.vocabularies import ranges_of
 
@@ -424,6 +424,36 @@ def test_a_window_keeps_no_more_than_itself():
     config = Gemma2Config(num_hidden_layers=2, num_key_value_heads=1, head_dim=4, sliding_window=100)
     assert cache_bytes(config, 1000, 1, 2) == 2 * 4 * 2 * (100 + 1000)
     assert cache_bytes(config, 50, 1, 2) == 2 * 4 * 2 * (50 + 50)
+
+
+def test_keys_and_values_split_over_gpus():
+    """Two key-value heads on four GPUs are held twice: each GPU needs one."""
+    config = LlamaConfig(num_hidden_layers=28, num_key_value_heads=2, num_attention_heads=12, hidden_size=1536)
+    whole = cache_bytes(config, 10, 3, 2)
+    assert [whole / cache_bytes(config, 10, 3, 2, split) for split in (1, 2, 4)] == [1, 2, 2]
+
+
+def test_over_how_many_gpus_every_member_can_be_split(shared):
+    large = LlamaConfig(num_attention_heads=40, num_key_value_heads=8, hidden_size=5120)
+    small = LlamaConfig(num_attention_heads=12, num_key_value_heads=2, hidden_size=1536)
+    assert tensor_parallel_sizes([large]) == [1, 2, 4, 8, 40]
+    assert tensor_parallel_sizes([large, small, small]) == [1, 2, 4]
+    assert tensor_parallel_sizes(
+        [large, LlamaConfig(num_attention_heads=7, num_key_value_heads=7, hidden_size=56)]
+    ) == [1]
+    told = "can be split over 2 GPUs by tensor parallelism (attention heads: target 2, guider 2, base 2)"
+    assert ("ok", told) in about(examine(shared), "memory")
+
+
+def test_members_that_cannot_be_split(own):
+    file = own / "base" / "config.json"
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps({**values, "num_attention_heads": 1, "head_dim": 16, "num_key_value_heads": 1}))
+    told = (
+        "cannot be split over GPUs by tensor parallelism, which must divide every member's attention heads: "
+        "target 2, guider 2, base 1"
+    )
+    assert ("note", told) in about(examine(own), "memory")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -71,8 +72,11 @@ def quantized_bits(quantization: dict | None) -> int | None:
     return values.get("bits") or values.get("w_bit")
 
 
-def cache_bytes(config: PreTrainedConfig, tokens: int, batch: int, itemsize: int) -> int:
-    """Memory of the keys and values of `tokens` tokens in each of `batch` rows; a window keeps no more than itself."""
+def cache_bytes(config: PreTrainedConfig, tokens: int, batch: int, itemsize: int, tensor_parallel: int = 1) -> int:
+    """Memory of the keys and values of `tokens` tokens in each of `batch` rows; a window keeps no more than itself.
+
+    With `tensor_parallel` GPUs, on each of them: no fewer than one head, so few heads are held more than once.
+    """
     kept = 0
     for kind, layer in zip(get_layer_types_and_kwargs(config)[0], config.per_layer_config, strict=True):
         if kind in KEEPS_NO_TOKENS:
@@ -80,8 +84,22 @@ def cache_bytes(config: PreTrainedConfig, tokens: int, batch: int, itemsize: int
         window = getattr(layer, WINDOWED.get(kind, ""), None)
         heads = getattr(layer, "num_key_value_heads", None) or layer.num_attention_heads
         head_dim = getattr(layer, "head_dim", None) or layer.hidden_size // layer.num_attention_heads
-        kept += 2 * heads * head_dim * (min(tokens, window) if window else tokens)
+        kept += 2 * max(1, heads // tensor_parallel) * head_dim * (min(tokens, window) if window else tokens)
     return kept * batch * itemsize
+
+
+def tensor_parallel_sizes(configs: Iterable[PreTrainedConfig]) -> list[int]:
+    """Numbers of GPUs over which every member can be split: heads divided, key-value heads divided or copied."""
+    heads, key_value_heads = [], []
+    for config in configs:
+        own = getattr(config, "num_attention_heads", None)
+        if not isinstance(own, int):  # no attention, or a number for each layer
+            return [1]
+        heads.append(own)
+        key_value_heads.append(getattr(config, "num_key_value_heads", None) or own)
+    most = math.gcd(*heads)
+    divisors = [size for size in range(1, most + 1) if most % size == 0]
+    return [size for size in divisors if all(size % each == 0 or each % size == 0 for each in key_value_heads)]
 
 
 def devices() -> list[Device]:

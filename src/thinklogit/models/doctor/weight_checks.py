@@ -6,8 +6,15 @@ from dataclasses import dataclass
 from thinklogit.core.errors import TrioError
 from thinklogit.models.config import ThinkLogitConfig
 from thinklogit.models.doctor.checkpoints import StoredTensor, distance, stored_tensors
-from thinklogit.models.doctor.findings import Finding, count, size
-from thinklogit.models.doctor.memory import Parameters, cache_bytes, devices, parameters, weight_bytes
+from thinklogit.models.doctor.findings import Finding, count, listed, size
+from thinklogit.models.doctor.memory import (
+    Parameters,
+    cache_bytes,
+    devices,
+    parameters,
+    tensor_parallel_sizes,
+    weight_bytes,
+)
 from thinklogit.models.loading import config_values
 from thinklogit.models.members import Member, Pair, pairs_of
 
@@ -187,7 +194,20 @@ def check_memory(
         f"keys and values take {size(sum(per_1000.values()))} per {CACHE_TOKENS:,} tokens in {rows}, "
         f"{size(whole_cache)} at {full:,} tokens",
     )
+    yield _split(members)
     yield _fit(weights, whole_cache, f"{full:,} tokens in {rows}")
+
+
+def _split(members: dict[str, Member]) -> Finding:
+    sizes = tensor_parallel_sizes(member.text_config for member in members.values())
+    data = {"tensor_parallel_sizes": sizes}
+    heads = {member.role: getattr(member.text_config, "num_attention_heads", "none") for member in members.values()}
+    why = f"attention heads: {', '.join(f'{role} {number}' for role, number in heads.items())}"
+    if sizes == [1]:
+        message = f"cannot be split over GPUs by tensor parallelism, which must divide every member's {why}"
+        return Finding("note", "memory", message, data)
+    numbers = listed([str(each) for each in sizes[1:]])
+    return Finding("ok", "memory", f"can be split over {numbers} GPUs by tensor parallelism ({why})", data)
 
 
 def _cache(member: Member, tokens: int, batch: int) -> int:
