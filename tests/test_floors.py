@@ -19,6 +19,7 @@ def run(code):
         ("import thinklogit.core.fusion, thinklogit.core.sampling", ["transformers", "accelerate"]),
         ("import thinklogit.models.composite", ["peft", "rich", "cyclopts"]),
         ("import thinklogit.cli.app", ["torch", "transformers"]),
+        ("import thinklogit.cli.generate, thinklogit.decode.server", ["torch", "transformers", "openai"]),
         ("import thinklogit.mini", ["transformers"]),
     ],
 )

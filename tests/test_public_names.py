@@ -20,6 +20,8 @@ NAMES = [
     "RunChangedError",
     "SamplingParams",
     "SandboxError",
+    "ServerEngine",
+    "ServerError",
     "ThinkLogitConfig",
     "ThinkLogitError",
     "ThinkLogitForCausalLM",

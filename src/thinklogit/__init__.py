@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         RecordError,
         RunChangedError,
         SandboxError,
+        ServerError,
         ThinkLogitError,
         TrioError,
     )
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from thinklogit.decode.engine import Engine
     from thinklogit.decode.huggingface import HuggingFaceEngine
     from thinklogit.decode.mock import MockEngine
+    from thinklogit.decode.server import ServerEngine
     from thinklogit.models.composite import Guider, ThinkLogitForCausalLM
     from thinklogit.models.config import ThinkLogitConfig
     from thinklogit.models.trios import compose, load
@@ -57,6 +59,8 @@ _HOME = {
     "RunChangedError": "thinklogit.core.errors",
     "SandboxError": "thinklogit.core.errors",
     "SamplingParams": "thinklogit.core.params",
+    "ServerEngine": "thinklogit.decode.server",
+    "ServerError": "thinklogit.core.errors",
     "ThinkLogitConfig": "thinklogit.models.config",
     "ThinkLogitError": "thinklogit.core.errors",
     "ThinkLogitForCausalLM": "thinklogit.models.composite",
@@ -83,6 +87,8 @@ __all__ = [
     "RunChangedError",
     "SamplingParams",
     "SandboxError",
+    "ServerEngine",
+    "ServerError",
     "ThinkLogitConfig",
     "ThinkLogitError",
     "ThinkLogitForCausalLM",

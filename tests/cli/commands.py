@@ -50,7 +50,9 @@ def mock_trio(monkeypatch):
     )
 
     def load(options, **engine_options):
-        return ReadyTrio(trio.engine, options.name, trio.config, trio.generation_config, trio.has_chat_template)
+        return ReadyTrio(
+            trio.engine, options.name, trio.config, trio.generation_config, trio.has_chat_template, options.dtype
+        )
 
     monkeypatch.setattr(TrioOptions, "load", load)
     return trio

@@ -1,8 +1,10 @@
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 import slow_mock
 import torch
 from conftest import pico
+from fake_server import serving, words
 
 from thinklogit.cli.options import TrioOptions
 from thinklogit.core.records import Completion, read_records
@@ -502,3 +505,119 @@ def test_a_trio_folder_is_known_by_its_full_path(thinklogit, mock_trio, tmp_path
     monkeypatch.chdir(tmp_path)
     Path("trio").mkdir()
     assert settings_of(thinklogit, "--trio", "trio")["trio"] == str(tmp_path / "trio")
+
+
+# A running server
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    monkeypatch.setattr("thinklogit.decode.server.MAX_RETRIES", 0)
+    with serving(reply=words) as (fake, url):
+        fake.url = url
+        yield fake
+
+
+def test_a_server_answers_as_a_trio_does(thinklogit, fake, mock_trio):
+    def both(*arguments):
+        here = thinklogit("generate", *arguments)
+        assert thinklogit("generate", *arguments, "--base-url", fake.url) == here
+        return here.out
+
+    text = both("hello")
+    assert text.startswith("answer to hello ")
+    assert both("hello", "--stream") == text
+    assert both("one", "two", "--n", 2, "--seed", 4, "--temperature", 0.5).count("===") == 4
+    assert both("hello", "--raw", "--max-new-tokens", 3) == "answer to hello\n"
+    assert fake.paths[-1] == "/v1/completions"
+
+
+def test_records_of_a_server_hold_what_was_asked(thinklogit, fake, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    options = ("--alpha", 0.5, "--logprobs", "--model", "mini", "--speculate", "auto")
+    record = json.loads(thinklogit("generate", "hi", "--json", "--base-url", fake.url, *options).out)
+    assert record["settings"] == {
+        "server": fake.url, "model": "mini", "max_new_tokens": 256, "temperature": 0.0, "top_p": 1.0, "top_k": 0,
+        "seed": 0, "alpha": 0.5, "mode": "guided", "logprobs": True,
+    }  # fmt: skip
+    assert record["logprobs"] == [-0.5] * 4
+    assert fake.requests[-1]["vllm_xargs"] == {"alpha": 0.5}
+    assert set(fake.keys) == {"Bearer secret"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--trio", "a", "--base", "b"], "--base-url asks a running server; got --trio and --base too; leave one out"),
+        (["--dtype", "float16"], "--base-url asks a running server; got --dtype too; leave one out"),
+        (["--target", "t"], "--base-url asks a running server; got --target too; leave one out"),
+        (["--device-map", "cpu"], "--base-url asks a running server; got --device-map too; leave one out"),
+        (["--allow-past-context"], "--base-url asks a running server; got --allow-past-context too; leave one out"),
+        (["--only", "base"], "a server answers as guided or target; got mode base: serve that member, and ask it"),
+        (["--speculate", "off"], "a server speculates as it was started to; leave out --speculate"),
+        (["--model", "mimi"], "unknown model 'mimi'; did you mean 'mini'?"),
+    ],
+)  # fmt: skip
+def test_what_a_server_is_not_asked_for(thinklogit, fake, arguments, message):
+    assert thinklogit("generate", "a", "--base-url", fake.url, *arguments) == (1, "", f"thinklogit: {message}\n")
+    assert fake.requests == []
+
+
+def test_a_model_is_a_servers(thinklogit):
+    message = "--model is a server's name for a model; add --base-url, or name a --trio"
+    assert thinklogit("generate", "a", "--model", "mini") == (1, "", f"thinklogit: {message}\n")
+
+
+def test_without_openai_the_extra_is_named(thinklogit, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    outcome = thinklogit("generate", "a", "--base-url", "http://127.0.0.1:9/v1")
+    message = "openai is not installed; install the extra eval: pip install -c constraints.txt '.[eval]'"
+    assert outcome == (1, "", f"thinklogit: {message}\n")
+
+
+def test_no_server_is_one_line(thinklogit):
+    message = "http://127.0.0.1:9/v1: no server answers; start it, or give another --base-url"
+    assert thinklogit("generate", "a", "--base-url", "http://127.0.0.1:9/v1") == (1, "", f"thinklogit: {message}\n")
+
+
+def test_a_prompt_that_a_server_refuses_is_named(thinklogit, fake, prompts):
+    fake.status = 400
+    outcome = thinklogit("generate", "-f", prompts, "--base-url", fake.url, "--batch-size", 1)
+    assert outcome == (1, "", f"thinklogit: {prompts}:1: {fake.url}: status 400: out of order\n")
+
+
+def test_a_server_that_dies_loses_nothing_and_is_gone_on_with(thinklogit, fake, prompts, tmp_path):
+    out = tmp_path / "out.jsonl"
+    command = ("generate", "-f", prompts, "-o", out, "--base-url", fake.url, "--batch-size", 1)
+    fake.dies_after = 2
+    message = f"2 of 3 completions are kept in {out}; repeat the command to continue"
+    gone = f"{fake.url}: the server answers no more; start it again; {message}"
+    assert thinklogit(*command) == (1, "", f"thinklogit: {gone}\n")
+    fake.dies_after = None
+    assert thinklogit(*command).err == f"thinklogit: 3 completions in {out} (2 kept from before)\n"
+    assert [question for question, _ in fake.answered] == ["prompt a", "prompt b", "prompt c"]
+    assert "temperature 0.0, now 0.5; use another -o" in thinklogit(*command, "--temperature", 0.5).err
+
+
+def test_control_c_gives_up_what_a_server_is_at(thinklogit, fake, prompts, tmp_path):
+    out, left = tmp_path / "out.jsonl", threading.Event()
+
+    def reply(question, seed):
+        if question == "prompt c":
+            os.kill(os.getpid(), signal.SIGINT)
+            left.wait(20)
+        return "said"
+
+    fake.reply, begun = reply, time.monotonic()
+    outcome = thinklogit("generate", "-f", prompts, "-o", out, "--base-url", fake.url, "--batch-size", 1)
+    left.set()
+    message = f"interrupted: 2 of 3 completions are kept in {out}; repeat the command to continue"
+    assert outcome == (130, "", f"thinklogit: {message}\n")
+    assert time.monotonic() - begun < 10
+
+
+def test_a_streamed_answer_that_breaks_off(thinklogit, fake):
+    fake.cut_after = 2
+    outcome = thinklogit("generate", "hi", "--stream", "--base-url", fake.url)
+    message = f"thinklogit: {fake.url}: the answer broke off before its end; ask again\n"
+    assert (outcome.code, outcome.err) == (1, message)

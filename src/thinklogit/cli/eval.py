@@ -216,15 +216,13 @@ def _tasks(names: Sequence[str], problems: ProblemOptions, unsafe_local_exec: bo
 
 
 def _system(answering: AnsweringOptions, mode: str, drawing: dict[str, Any], chat: bool | None) -> "System":
-    import os
-
-    from thinklogit.cli.options import place_of
+    from thinklogit.cli.options import api_key, place_of
     from thinklogit.evals.systems import of_server, of_trio
 
     size = answering.batch_size
     if answering.base_url:
-        key = os.environ.get("OPENAI_API_KEY") or "none"
-        return of_server(answering.base_url, answering.model, mode, drawing, batch_size=size, chat=chat, key=key)
+        asked = {"batch_size": size, "chat": chat, "key": api_key()}
+        return of_server(answering.base_url, answering.model, mode, drawing, **asked)
     trio = place_of(answering.trio)
     loading = {name: getattr(answering, name) for name in ("dtype", "device_map", "allow_past_context")}
     return of_trio(trio, mode, drawing, batch_size=size, chat=chat, **loading)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from thinklogit.cli.options import ReadyTrio, SamplingOptions, TrioOptions
+from thinklogit.cli.options import Ready, SamplingOptions, ServerOptions, TrioOptions, ready
 from thinklogit.cli.progress import completions_bar
-from thinklogit.core.errors import OptionError, ThinkLogitError
+from thinklogit.core.errors import OptionError, ServerError, ThinkLogitError
 
 if TYPE_CHECKING:
     from thinklogit.core.params import SamplingParams
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thinklogit.decode.prompts import PromptLine
     from thinklogit.decode.runs import Request
 
-DEFAULT_TRIO, DEFAULT_SAMPLING = TrioOptions(), SamplingOptions()
+DEFAULT_TRIO, DEFAULT_SERVER, DEFAULT_SAMPLING = TrioOptions(), ServerOptions(), SamplingOptions()
 
 
 def generate(
@@ -33,6 +33,7 @@ def generate(
     batch_size: Annotated[int, Parameter(show_default=True)] = 32,
     allow_past_context: bool = False,
     trio: TrioOptions = DEFAULT_TRIO,
+    server: ServerOptions = DEFAULT_SERVER,
     sampling: SamplingOptions = DEFAULT_SAMPLING,
 ) -> None:
     """Decode completions with a trio, or with one of its members alone.
@@ -45,9 +46,10 @@ def generate(
         json: Print records, one JSON object a line, instead of text.
         stream: Print text while it is decoded.
         chat: Put prompts into the chat template, or take them as they stand [default: --chat if there is one].
-        batch_size: Completions decoded side by side.
+        batch_size: Completions decoded, or asked of the server, side by side.
         allow_past_context: Decode past the context of the members instead of refusing.
         trio: Which trio.
+        server: Which server instead.
         sampling: How to sample.
     """
     if stream and (json or output or file):
@@ -59,10 +61,10 @@ def generate(
     lines = _lines(prompts, stdin, file)
     sampling.check()
     kept = _kept(output) if output else []
-    loaded = trio.load(batch_size=batch_size, allow_past_context=allow_past_context)
-    lines = [_rendered(line, chat, loaded.has_chat_template) for line in lines]
-    params = sampling.params(loaded)
-    run = Run(loaded, lines, params, _settings(loaded, trio, params))
+    answering = ready(trio, server, batch_size, allow_past_context)
+    lines = [_rendered(line, chat, answering.has_chat_template) for line in lines]
+    params = sampling.params(answering)
+    run = Run(answering, lines, params, answering.settings(params))
     with _out_of_memory_told(batch_size):
         if output:
             run.to_file(output, kept)
@@ -78,7 +80,7 @@ def generate(
 class Run:
     """What is to be decoded, with what, and how it is labelled."""
 
-    trio: ReadyTrio
+    ready: Ready
     lines: list["PromptLine"]
     params: "SamplingParams"
     settings: dict[str, Any]
@@ -91,10 +93,11 @@ class Run:
         requests = self.requests(kept)
         try:
             self.decode(requests, lambda completion: runs.append_to(output, completion), shown=True, before=len(kept))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ServerError) as stopped:
             count = len(runs.kept_completions(output))
-            told = f"interrupted: {count} of {len(kept) + len(requests)} completions are kept in {output}"
-            raise KeyboardInterrupt(f"{told}; repeat the command to continue") from None
+            told = f"{count} of {len(kept) + len(requests)} completions are kept in {output}"
+            why = f"{stopped};" if isinstance(stopped, ServerError) else "interrupted:"
+            raise type(stopped)(f"{why} {told}; repeat the command to continue") from None
         runs.put_in_order(output, self.lines)
         there = runs.kept_completions(output)
         before = f" ({len(kept)} kept from before)" if kept else ""
@@ -128,7 +131,7 @@ class Run:
         requests = self.requests()
         for request in requests:
             self._print_heading(request, len(requests))
-            for piece in self.trio.engine.stream(request.line.prompt, params_of(request, self.params)):
+            for piece in self.ready.engine.stream(request.line.prompt, params_of(request, self.params)):
                 print(piece, end="", flush=True)
             print(flush=True)
 
@@ -150,7 +153,7 @@ class Run:
                 on_record(completion)
                 advance(completion.new_tokens)
 
-            runs.decode(self.trio.engine, requests, self.params, self.settings, record)
+            runs.decode(self.ready.engine, requests, self.params, self.settings, record)
 
     def _print_heading(self, request: "Request", of: int) -> None:
         if of > 1:
@@ -201,17 +204,6 @@ def _rendered(line: "PromptLine", chat: bool | None, has_template: bool) -> "Pro
             f"{line.where}: {asked} given, but the target's tokenizer has no chat template; use --raw and a prompt"
         )
     return as_chat(line) if has_template and chat is not False else line
-
-
-def _settings(loaded: ReadyTrio, options: TrioOptions, params: "SamplingParams") -> dict[str, Any]:
-    """All that a completion depends on besides its prompt, as records are labelled."""
-    settings = {"trio": loaded.name, "dtype": options.dtype, **params.settings()}
-    if params.mode == "guided":
-        settings["schedule"] = loaded.config.schedule
-        settings["alpha"] = (
-            params.alpha if params.alpha is not None else [pair.alpha for pair in loaded.config.guider_refs]
-        )
-    return settings
 
 
 def _tell(summary: str, completions: Sequence["Completion"]) -> None:

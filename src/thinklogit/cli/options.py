@@ -1,7 +1,8 @@
 """The options that several verbs share: which trio, and how to sample from it. Loads nothing until asked."""
 
+import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from thinklogit.core.params import SamplingParams
     from thinklogit.decode.engine import Engine
+    from thinklogit.decode.server import ServerEngine
     from thinklogit.models.config import ThinkLogitConfig
 
 
@@ -26,6 +28,40 @@ class ReadyTrio(NamedTuple):
     config: "ThinkLogitConfig"
     generation_config: "GenerationConfig"
     has_chat_template: bool
+    dtype: str | None = None
+
+    def params(self, given: Mapping[str, Any]) -> "SamplingParams":
+        """All settings of a request, with the trio's own where none were given. Raises OptionError."""
+        from thinklogit.decode.defaults import filled_in
+
+        return filled_in(self.config, self.generation_config, given)
+
+    def settings(self, params: "SamplingParams") -> dict[str, Any]:
+        """All that a completion depends on besides its prompt, as records are labelled."""
+        settings = {"trio": self.name, "dtype": self.dtype, **params.settings()}
+        if params.mode == "guided":
+            settings["schedule"] = self.config.schedule
+            alphas = [pair.alpha for pair in self.config.guider_refs]
+            settings["alpha"] = alphas if params.alpha is None else params.alpha
+        return settings
+
+
+class ReadyServer(NamedTuple):
+    """A running server that is there. Whether its model has a chat template it does not tell: it is asked for chat."""
+
+    engine: "ServerEngine"
+    has_chat_template: bool = True
+
+    def params(self, given: Mapping[str, Any]) -> "SamplingParams":
+        """As of a trio; nothing is known of the server's own. Raises OptionError."""
+        return self.engine.params(given)
+
+    def settings(self, params: "SamplingParams") -> dict[str, Any]:
+        """As of a trio; what the server adds of its own is not told."""
+        return self.engine.settings(params)
+
+
+Ready = ReadyTrio | ReadyServer
 
 
 @Parameter(name="*", group="Trio")
@@ -72,7 +108,8 @@ class TrioOptions:
                 remedy = "use --dtype bfloat16, or --device-map auto to spread them over devices"
                 raise TrioError(f"{self.name}: the device has too little memory for the members; {remedy}") from None
         engine = HuggingFaceEngine(model, tokenizer, batch_size, allow_past_context)
-        return ReadyTrio(engine, self.name, model.config, model.generation_config, bool(tokenizer.chat_template))
+        templated = bool(tokenizer.chat_template)
+        return ReadyTrio(engine, self.name, model.config, model.generation_config, templated, self.dtype)
 
     def _check(self) -> None:
         missing = [f"--{role}" for role in ("target", "guider", "base") if not getattr(self, role)]
@@ -102,6 +139,45 @@ class TrioOptions:
                 if finding.level == "warning":
                     print(f"thinklogit: warning: {finding.message}", file=sys.stderr)
             return load(folder, **how)
+
+
+@Parameter(name="*", group="Server")
+@dataclass(frozen=True)
+class ServerOptions:
+    """A running server, instead of a trio on this machine.
+
+    Args:
+        base_url: Ask a running OpenAI-compatible server instead of a trio on this machine, such as
+            http://localhost:8000/v1; greedily unless --temperature is given.
+        model: The server's name for the model [default: the only one it serves].
+    """
+
+    base_url: str | None = None
+    model: str | None = None
+
+    def connect(self, batch_size: int) -> ReadyServer:
+        """Ask the server what it serves. Raises ServerError and OptionError."""
+        from thinklogit.decode.server import ServerEngine
+
+        return ReadyServer(ServerEngine(str(self.base_url), self.model, batch_size, api_key()))
+
+
+def ready(trio: TrioOptions, server: ServerOptions, batch_size: int, allow_past_context: bool) -> Ready:
+    """Who answers, and by which engine. Raises OptionError, TrioError and ServerError."""
+    if server.base_url is None:
+        if server.model:
+            raise OptionError("--model is a server's name for a model; add --base-url, or name a --trio")
+        return trio.load(batch_size=batch_size, allow_past_context=allow_past_context)
+    here = asdict(trio) | {"allow_past_context": allow_past_context}
+    given = [f"--{name.replace('_', '-')}" for name, value in here.items() if value]
+    if given:
+        raise OptionError(f"--base-url asks a running server; got {' and '.join(given)} too; leave one out")
+    return server.connect(batch_size)
+
+
+def api_key() -> str:
+    """For servers that want one; others take any."""
+    return os.environ.get("OPENAI_API_KEY") or "none"
 
 
 def place_of(member: str | None) -> str:
@@ -134,6 +210,8 @@ def _silence() -> Generator[None]:
 @dataclass(frozen=True)
 class SamplingOptions:
     """How completions are sampled; what is not given comes from the trio's generation_config.json.
+
+    A server does not tell its own: there alpha and warm-up are left to it, and the rest is what follows "else".
 
     Args:
         alpha: Guidance strength [default: the trio's, mostly 1.0].
@@ -178,13 +256,11 @@ class SamplingOptions:
             option = f"--{guidance[0].replace('_', '-')}"
             raise OptionError(f"--only {self.only} decodes without guidance; got {option} too; drop one")
 
-    def params(self, trio: ReadyTrio) -> "SamplingParams":
-        """All settings, with the trio's own where none were given. Raises OptionError."""
-        from thinklogit.decode.defaults import filled_in
-
+    def params(self, ready: Ready) -> "SamplingParams":
+        """All settings, with those of who answers where none were given. Raises OptionError."""
         given = asdict(self) | {"mode": self.only or "guided"}
         del given["only"]
-        params = filled_in(trio.config, trio.generation_config, given)
+        params = ready.params(given)
         useless = [f"--{name.replace('_', '-')}" for name in ("top_p", "top_k") if given[name] is not None]
         if useless and params.temperature == 0:
             raise OptionError(f"{' and '.join(useless)} would change nothing in greedy decoding; add --temperature 0.6")

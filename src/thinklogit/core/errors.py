@@ -7,8 +7,9 @@
     ├── RecordError        a line of a record file that cannot be read
     ├── OutputError        records that cannot be written: a missing folder, a full disk
     ├── RunChangedError    a run continued with settings other than those it began with
+    ├── ServerError        a server that is not there, refuses a request, or breaks off an answer
     ├── SandboxError       programs that cannot be run here in safety
-    └── EvaluationError    an evaluation that cannot go on: a dead server, a grader that fails
+    └── EvaluationError    an evaluation that cannot go on: a server that dies, a grader that fails
 
 A message says what was expected, what came and what to do next, on one line. The command line prints it and exits
 with a code other than 0; a traceback is for our mistakes only.
@@ -19,7 +20,14 @@ from difflib import get_close_matches
 
 
 class ThinkLogitError(Exception):
-    """Parent of all errors raised on purpose by thinklogit."""
+    """Parent of all errors raised on purpose by thinklogit.
+
+    `prompt_index` says which of several prompts it is about, for whoever knows where that one came from.
+    """
+
+    def __init__(self, message: str = "", prompt_index: int | None = None) -> None:
+        super().__init__(message)
+        self.prompt_index = prompt_index
 
 
 class OptionError(ThinkLogitError, ValueError):
@@ -31,14 +39,7 @@ class TrioError(ThinkLogitError):
 
 
 class ContextError(ThinkLogitError):
-    """More tokens than a member's context holds.
-
-    `prompt_index` says which of several prompts, for whoever knows where that one came from.
-    """
-
-    def __init__(self, message: str, prompt_index: int | None = None) -> None:
-        super().__init__(message)
-        self.prompt_index = prompt_index
+    """More tokens than a member's context holds."""
 
 
 class RecordError(ThinkLogitError):
@@ -51,6 +52,10 @@ class OutputError(ThinkLogitError):
 
 class RunChangedError(ThinkLogitError):
     """A run continued with settings other than those it began with."""
+
+
+class ServerError(ThinkLogitError):
+    """A server that is not there, refuses a request, or breaks off an answer."""
 
 
 class SandboxError(ThinkLogitError):

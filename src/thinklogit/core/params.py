@@ -7,6 +7,8 @@ from typing import Any
 from thinklogit.core.errors import OptionError
 
 MODES = ("guided", "target", "guider", "base")
+MOST_NEW_TOKENS = 8192
+"""As the paper decodes, arXiv 2507.12759, section 3."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class SamplingParams:
         settings = asdict(self) | {"stop": list(self.stop), "speculate": self.drafted and self.temperature > 0}
         unset = [name for name in ("stop", "max_repeats", "speculate", "logprobs") if not settings[name]]
         return {name: value for name, value in settings.items() if name not in ("n", *unset)}
+
+
+def most_new_tokens(context: int) -> int:
+    """How long a completion may become where a request does not say."""
+    return min(MOST_NEW_TOKENS, context // 2)
 
 
 def _require(holds: bool, name: str, expected: str, got: object) -> None:

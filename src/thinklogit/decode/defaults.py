@@ -6,11 +6,8 @@ from typing import Any
 from transformers import GenerationConfig
 
 from thinklogit.core.errors import OptionError
-from thinklogit.core.params import SamplingParams
+from thinklogit.core.params import SamplingParams, most_new_tokens
 from thinklogit.core.schedules import check_guidance
-
-MOST_NEW_TOKENS = 8192
-"""As the paper decodes, arXiv 2507.12759, section 3; less where the trio's context is short."""
 
 
 def filled_in(config: Any, own: GenerationConfig, given: Mapping[str, Any]) -> SamplingParams:
@@ -24,7 +21,7 @@ def filled_in(config: Any, own: GenerationConfig, given: Mapping[str, Any]) -> S
     asked = {name: value for name, value in given.items() if value is not None}
     temperature = _first(asked.get("temperature"), (own.temperature or 1.0) if own.do_sample else 0.0)
     filters = {"top_p": _first(own.top_p, 1.0), "top_k": _first(own.top_k, 0)} if temperature else {}
-    most = min(MOST_NEW_TOKENS, config.max_position_embeddings // 2)
+    most = most_new_tokens(config.max_position_embeddings)
     defaults = {"temperature": temperature, "max_new_tokens": _first(own.max_new_tokens, most), **filters}
     if asked.get("mode", "guided") == "guided":
         alphas = [pair.alpha for pair in config.guider_refs]

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thinklogit.core.errors import ContextError, OutputError, RunChangedError
+from thinklogit.core.errors import OutputError, RunChangedError, ThinkLogitError
 from thinklogit.core.params import SamplingParams
 from thinklogit.core.records import Completion, append_record, drop_torn_line, read_records, rewrite_records
 from thinklogit.core.seeds import derive_seed
@@ -52,6 +52,7 @@ def decode(
 
     Raises:
         ContextError: before anything is decoded, naming the line of a prompt that is too long.
+        ServerError: naming the line of a prompt that a server refuses.
     """
 
     def label(place: int, completion: Completion) -> None:
@@ -62,10 +63,10 @@ def decode(
         engine.generate(
             [request.line.prompt for request in requests], [params_of(request, params) for request in requests], label
         )
-    except ContextError as error:
+    except ThinkLogitError as error:
         if error.prompt_index is None:
             raise
-        raise ContextError(f"{requests[error.prompt_index].line.where}: {error}", error.prompt_index) from None
+        raise type(error)(f"{requests[error.prompt_index].line.where}: {error}", error.prompt_index) from None
 
 
 def params_of(request: Request, params: SamplingParams) -> SamplingParams:

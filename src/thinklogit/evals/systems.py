@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from inspect_ai.model import GenerateConfig, Model, get_model
 
-from thinklogit.core.errors import EvaluationError, OptionError
+from thinklogit.decode.server import check_servable, guidance_of, served
 from thinklogit.evals.provider import HONOURED
 
 RAW = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
@@ -62,46 +62,23 @@ def of_server(
     chat: bool | None,
     key: str,
 ) -> System:
-    """What an OpenAI-compatible server serves: ours, with guidance, or any other. Raises EvaluationError, OptionError.
+    """What an OpenAI-compatible server serves: ours, with guidance, or any other. Raises ServerError, OptionError.
 
     `alpha` and `warmup_tokens` go with each request as `vllm_xargs`; mode "target" asks for alpha 0.
     """
     given = _given(sampling)
-    if mode not in ("guided", "target"):
-        raise OptionError(f"a server answers as guided or target; got mode {mode}: serve that member, and ask it")
-    if given.pop("speculate", "auto") != "auto":
-        raise OptionError("a server speculates as it was started to; leave out --speculate")
-    if given.pop("max_repeats", 0):
-        raise OptionError("a server does not end texts at repeated tokens; add --max-repeats 0")
-    served = name or only_model(base_url, key)
-    guidance = {name: given.pop(name) for name in ("alpha", "warmup_tokens") if name in given}
-    if mode == "target":
-        guidance = {"alpha": 0.0}
+    check_servable(given | {"mode": mode})
+    model_name = name or served(base_url, None, key).name
+    guidance = guidance_of(mode, given.pop("alpha", None), given.pop("warmup_tokens", None))
+    given = {name: value for name, value in given.items() if name not in ("speculate", "max_repeats")}
     config = _config(given, batch_size)
     config.extra_body = ({"vllm_xargs": guidance} if guidance else {}) | (
         {} if chat is not False else {"chat_template": RAW, "add_generation_prompt": False}
     ) or None
     config.max_retries, config.timeout = 3, 600
-    model = _model(f"openai-api/thinklogit/{served}", config, base_url=base_url, api_key=key)
-    settings = {"server": base_url, "model": served, "mode": mode, "chat": chat, **given, **guidance}
+    model = _model(f"openai-api/thinklogit/{model_name}", config, base_url=base_url, api_key=key)
+    settings = {"server": base_url, "model": model_name, "mode": mode, "chat": chat, **given, **guidance}
     return System(mode, model, config, settings)
-
-
-def only_model(base_url: str, key: str) -> str:
-    """The name of the only model a server serves. Raises EvaluationError when it is dead, or serves several."""
-    from openai import APIConnectionError, APIStatusError, OpenAI
-
-    try:
-        names = [model.id for model in OpenAI(base_url=base_url, api_key=key, timeout=10, max_retries=0).models.list()]
-    except APIConnectionError:
-        raise EvaluationError(f"{base_url}: no server answers; start it, or give another --base-url") from None
-    except APIStatusError as error:
-        raise EvaluationError(
-            f"{base_url}: expected an OpenAI-compatible server; GET models gave status {error.status_code}"
-        ) from None
-    if len(names) != 1:
-        raise OptionError(f"{base_url} serves {', '.join(names) or 'no model'}; name one with --model")
-    return names[0]
 
 
 def _given(sampling: Mapping[str, Any]) -> dict[str, Any]:
