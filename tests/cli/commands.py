@@ -49,7 +49,7 @@ def mock_trio(monkeypatch):
         has_chat_template=True,
     )
 
-    def load(options, **engine_options):
+    def load(options, *_, **how):
         return ReadyTrio(
             trio.engine, options.name, trio.config, trio.generation_config, trio.has_chat_template, options.dtype
         )

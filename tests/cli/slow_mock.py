@@ -15,7 +15,7 @@ def reply(prompt, seed):
     return f"{prompt} answered with {seed}"
 
 
-def load(options, **engine_options):
+def load(options, *_, **how):
     config = SimpleNamespace(
         guider_refs=[SimpleNamespace(alpha=1.0)], warmup_tokens=0, schedule="warmup", max_position_embeddings=512
     )

@@ -144,7 +144,7 @@ def test_a_run_is_graded_again_and_what_changed_is_listed(tmp_path):
         (["mini", "--shard", "8/8", "--limit", "3"], "no problem is left for shard 8/8"),
         (["mini", "-T", "levels=5"], "mini has no option 'levels'; it has split, n, seed, kind, opening"),
         (["mini", "--n", "4", "--temperature", "0"], "4 greedy completions are all the same"),
-        (["mini", "--alpha", "nan"], "alpha must be a finite number"),
+        (["mini", "--alpha", "nan"], "alpha must be a number from -100 to 100"),
         (["aime24", "--data", "missing.jsonl"], "missing.jsonl: no such file"),
         (["aime24"], "HuggingFaceH4/aime_2024"),
         (["aime24", "aime25", "--data", "x.jsonl"], "--data is for one task"),

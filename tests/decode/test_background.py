@@ -36,7 +36,7 @@ def test_what_cannot_be_answered_is_told_to_who_asked_and_the_rest_goes_on(backg
     fine = background.submit(CHAT, {"max_new_tokens": 3})
     with pytest.raises(ContextError, match="10000 new ones are asked for"):
         too_long.result(timeout=60)
-    with pytest.raises(OptionError, match="alpha must be a finite number"):
+    with pytest.raises(OptionError, match="alpha must be a number from -100 to 100"):
         not_finite.result(timeout=60)
     assert fine.result(timeout=60)[0].new_tokens == 3
 

@@ -286,8 +286,8 @@ def test_a_member_that_is_gone(tmp_path, trio):
 @pytest.mark.parametrize(
     ("guidance", "message"),
     [
-        ({"alpha": float("nan")}, "alpha must be a finite number"),
-        ({"alpha": float("inf")}, "alpha must be a finite number"),
+        ({"alpha": float("nan")}, "alpha must be a number from -100 to 100"),
+        ({"alpha": float("inf")}, "alpha must be a number from -100 to 100"),
         ({"alpha": [1.0, 2.0, 3.0]}, "alpha must be one number or one for each of the 2 rows; got 3"),
         ({"alpha": torch.ones(2, 3)}, "got shape"),
         ({"warmup_tokens": -1}, "warmup_tokens must be a whole number of tokens, 0 or more; got -1"),

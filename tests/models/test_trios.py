@@ -369,7 +369,7 @@ def test_options_that_cannot_be(shared, tmp_path):
     refused(
         "unknown schedule 'warmpu'; did you mean 'warmup'?", composed, shared, out, schedule="warmpu", error=OptionError
     )
-    refused("alpha must be a finite number", composed, shared, out, alpha=float("nan"), error=OptionError)
+    refused("alpha must be a number from -100 to 100", composed, shared, out, alpha=float("nan"), error=OptionError)
     several = ([one, one], [one, one], out)
     refused(
         "each guider needs its base; got 2 of guider and 1 of base",

@@ -47,6 +47,8 @@ class AnsweringOptions:
         dtype: What to load weights as [default: as each member was saved].
         device_map: Where to put the members: cpu, cuda, auto [default: cpu].
         allow_past_context: Decode past the context of the members instead of refusing.
+        engine: hf, transformers, or vllm, for several GPUs [default: hf].
+        engine_args: Engine arguments of vLLM's as a JSON object, such as '{"tensor_parallel_size": 2}'.
     """
 
     trio: str = "mini"
@@ -58,6 +60,8 @@ class AnsweringOptions:
     dtype: Literal["bfloat16", "float16", "float32"] | None = None
     device_map: str | None = None
     allow_past_context: bool = False
+    engine: Literal["hf", "vllm"] = "hf"
+    engine_args: str | None = None
 
 
 @Parameter(name="*", group="Sampling")
@@ -224,7 +228,8 @@ def _system(answering: AnsweringOptions, mode: str, drawing: dict[str, Any], cha
         asked = {"batch_size": size, "chat": chat, "key": api_key()}
         return of_server(answering.base_url, answering.model, mode, drawing, **asked)
     trio = place_of(answering.trio)
-    loading = {name: getattr(answering, name) for name in ("dtype", "device_map", "allow_past_context")}
+    of_engine = ("dtype", "device_map", "allow_past_context", "engine", "engine_args")
+    loading = {name: getattr(answering, name) for name in of_engine}
     return of_trio(trio, mode, drawing, batch_size=size, chat=chat, **loading)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from thinklogit.cli.options import Ready, SamplingOptions, ServerOptions, TrioOptions, ready
+from thinklogit.cli.options import EngineOptions, Ready, SamplingOptions, ServerOptions, TrioOptions, ready
 from thinklogit.cli.progress import completions_bar
 from thinklogit.core.errors import OptionError, ServerError, ThinkLogitError
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from thinklogit.decode.prompts import PromptLine
     from thinklogit.decode.runs import Request
 
-DEFAULT_TRIO, DEFAULT_SERVER, DEFAULT_SAMPLING = TrioOptions(), ServerOptions(), SamplingOptions()
+DEFAULT_TRIO, DEFAULT_SERVER = TrioOptions(), ServerOptions()
+DEFAULT_ENGINE, DEFAULT_SAMPLING = EngineOptions(), SamplingOptions()
 
 
 def generate(
@@ -34,6 +35,7 @@ def generate(
     allow_past_context: bool = False,
     trio: TrioOptions = DEFAULT_TRIO,
     server: ServerOptions = DEFAULT_SERVER,
+    engine: EngineOptions = DEFAULT_ENGINE,
     sampling: SamplingOptions = DEFAULT_SAMPLING,
 ) -> None:
     """Decode completions with a trio, or with one of its members alone.
@@ -50,6 +52,7 @@ def generate(
         allow_past_context: Decode past the context of the members instead of refusing.
         trio: Which trio.
         server: Which server instead.
+        engine: What decodes.
         sampling: How to sample.
     """
     if stream and (json or output or file):
@@ -61,7 +64,7 @@ def generate(
     lines = _lines(prompts, stdin, file)
     sampling.check()
     kept = _kept(output) if output else []
-    answering = ready(trio, server, batch_size, allow_past_context)
+    answering = ready(trio, server, engine, batch_size, allow_past_context, sampling.speculate)
     lines = [_rendered(line, chat, answering.has_chat_template) for line in lines]
     params = sampling.params(answering)
     run = Run(answering, lines, params, answering.settings(params))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ReadyTrio(NamedTuple):
-    """A trio ready to decode, and what its own files say about decoding."""
+    """A trio ready to decode, how it was loaded, and by which engine."""
 
     engine: "Engine"
     name: str
@@ -29,6 +29,7 @@ class ReadyTrio(NamedTuple):
     generation_config: "GenerationConfig"
     has_chat_template: bool
     dtype: str | None = None
+    engine_name: str = "hf"
 
     def params(self, given: Mapping[str, Any]) -> "SamplingParams":
         """All settings of a request, with the trio's own where none were given. Raises OptionError."""
@@ -39,6 +40,8 @@ class ReadyTrio(NamedTuple):
     def settings(self, params: "SamplingParams") -> dict[str, Any]:
         """All that a completion depends on besides its prompt, as records are labelled."""
         settings = {"trio": self.name, "dtype": self.dtype, **params.settings()}
+        if self.engine_name != "hf":
+            settings["engine"] = self.engine_name
         if params.mode == "guided":
             settings["schedule"] = self.config.schedule
             alphas = [pair.alpha for pair in self.config.guider_refs]
@@ -92,24 +95,22 @@ class TrioOptions:
             return f"target={place_of(self.target)} guider={place_of(self.guider)} base={place_of(self.base)}"
         return place_of(self.trio or "mini")
 
-    def load(self, batch_size: int = 32, allow_past_context: bool = False) -> ReadyTrio:
-        """Load the members. Raises TrioError when they are missing or do not go together."""
+    def load(self, batch_size: int = 32, allow_past_context: bool = False, engine: str = "hf", **how: Any) -> ReadyTrio:
+        """Load the members; see `load_engine`. Raises TrioError when they are missing or do not go together."""
         self._check()
-        with quiet(f"loading {self.name}"):
+        how |= {name: value for name in ("dtype", "device_map") if (value := getattr(self, name))}
+        with quiet(f"loading {self.name}"), self._folder() as trio:
             import torch
 
-            from thinklogit.decode.huggingface import HuggingFaceEngine
-            from thinklogit.models.packing import pack
+            from thinklogit.decode.loading import load_engine
 
             try:
-                model, tokenizer = self._model_and_tokenizer()
-                pack(model)
+                loaded = load_engine(trio, batch_size, allow_past_context, engine, **how)
             except torch.OutOfMemoryError:
                 remedy = "use --dtype bfloat16, or --device-map auto to spread them over devices"
                 raise TrioError(f"{self.name}: the device has too little memory for the members; {remedy}") from None
-        engine = HuggingFaceEngine(model, tokenizer, batch_size, allow_past_context)
-        templated = bool(tokenizer.chat_template)
-        return ReadyTrio(engine, self.name, model.config, model.generation_config, templated, self.dtype)
+        templated = bool(loaded.tokenizer.chat_template)
+        return ReadyTrio(loaded, self.name, loaded.config, loaded.generation_config, templated, self.dtype, engine)
 
     def _check(self) -> None:
         missing = [f"--{role}" for role in ("target", "guider", "base") if not getattr(self, role)]
@@ -125,20 +126,36 @@ class TrioOptions:
                     f"--device-map {self.device_map}: torch finds no CUDA device here; use cpu, or leave it out"
                 )
 
-    def _model_and_tokenizer(self) -> tuple[Any, Any]:
+    @contextmanager
+    def _folder(self) -> Generator[str]:
+        """The trio; made of three models where those are named."""
         from tempfile import TemporaryDirectory
 
-        from thinklogit.models.trios import compose, load
+        from thinklogit.models.trios import compose
 
-        how = {name: value for name in ("dtype", "device_map") if (value := getattr(self, name))}
         if not self.target:
-            return load(self.trio or "mini", **how)
+            yield self.trio or "mini"
+            return
         with TemporaryDirectory() as folder:
             composed = compose(str(self.target), str(self.guider), str(self.base), folder)
             for finding in composed.findings:
                 if finding.level == "warning":
                     print(f"thinklogit: warning: {finding.message}", file=sys.stderr)
-            return load(folder, **how)
+            yield folder
+
+
+@Parameter(name="*", group="Engine")
+@dataclass(frozen=True)
+class EngineOptions:
+    """What decodes on this machine.
+
+    Args:
+        engine: hf, transformers in this process, or vllm, for many prompts and several GPUs [default: hf].
+        engine_args: Engine arguments of vLLM's as a JSON object, such as '{"tensor_parallel_size": 2}'.
+    """
+
+    engine: Literal["hf", "vllm"] = "hf"
+    engine_args: str | None = None
 
 
 @Parameter(name="*", group="Server")
@@ -162,13 +179,20 @@ class ServerOptions:
         return ReadyServer(ServerEngine(str(self.base_url), self.model, batch_size, api_key()))
 
 
-def ready(trio: TrioOptions, server: ServerOptions, batch_size: int, allow_past_context: bool) -> Ready:
+def ready(
+    trio: TrioOptions,
+    server: ServerOptions,
+    engine: EngineOptions,
+    batch_size: int,
+    allow_past_context: bool,
+    speculate: str | None,
+) -> Ready:
     """Who answers, and by which engine. Raises OptionError, TrioError and ServerError."""
     if server.base_url is None:
         if server.model:
             raise OptionError("--model is a server's name for a model; add --base-url, or name a --trio")
-        return trio.load(batch_size=batch_size, allow_past_context=allow_past_context)
-    here = asdict(trio) | {"allow_past_context": allow_past_context}
+        return trio.load(batch_size, allow_past_context, **asdict(engine), speculate=speculate)
+    here = asdict(trio) | {"engine_args": engine.engine_args, "allow_past_context": allow_past_context}
     given = [f"--{name.replace('_', '-')}" for name, value in here.items() if value]
     if given:
         raise OptionError(f"--base-url asks a running server; got {' and '.join(given)} too; leave one out")

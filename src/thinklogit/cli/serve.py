@@ -17,7 +17,7 @@ def serve(
 ) -> None:
     """Serve a trio with vLLM's own server: continuous batching, paged caches, tensor parallel, streaming.
 
-    All other flags are vLLM's: --port, --max-model-len, --tensor-parallel-size, --quantization, ... (vllm serve --help).
+    All other flags are vLLM's, as of vllm serve: --port, --max-model-len, --tensor-parallel-size, --quantization, ...
     A request may say how strongly it is guided, in vllm_xargs: alpha, warmup_tokens, schedule, guided.
 
     Args:

@@ -30,7 +30,7 @@ class BackgroundEngine:
         trio: a folder, a hub id, or "mini".
         batch_size: completions decoded side by side.
         allow_past_context: decode past the context of the members instead of refusing.
-        **how: as in `thinklogit.load`: dtype, device_map.
+        **how: as in `load_engine`: dtype, device_map, engine, engine_args, speculate.
     """
 
     def __init__(self, trio: str, batch_size: int = 32, allow_past_context: bool = False, **how: str) -> None:

@@ -9,21 +9,18 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from thinklogit.core.errors import ThinkLogitError
-from thinklogit.decode.batch import Row
 from thinklogit.decode.defaults import filled_in
-from thinklogit.decode.huggingface import HuggingFaceEngine
-
-MOST_WEIGHTS_FOR_ONE_THREAD = 10**7
-"""Members this small gain nothing from more threads, and beside another process lose much."""
+from thinklogit.decode.engine import LocalEngine
+from thinklogit.decode.loading import load_engine
 
 
 class Requests:
     """What has arrived and is not yet being decoded."""
 
-    def __init__(self, engine: HuggingFaceEngine, connection: Connection) -> None:
+    def __init__(self, engine: LocalEngine, connection: Connection) -> None:
         self.engine = engine
         self.connection = connection
-        self.waiting: deque[Row] = deque()
+        self.waiting: deque[Any] = deque()
         self.prompts: dict[int, Any] = {}
         self.arrived = threading.Condition()
         self._sending = threading.Lock()
@@ -36,8 +33,7 @@ class Requests:
             except (EOFError, OSError):
                 os._exit(0)
             try:
-                model = self.engine.model
-                params = filled_in(model.config, model.generation_config, given)
+                params = filled_in(self.engine.config, self.engine.generation_config, given)
                 if prompt is None:
                     self.reply(number, params.settings())
                     continue
@@ -72,7 +68,7 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     trio, batch_size, allow_past_context, how = connection.recv()
     try:
-        engine = _load(trio, batch_size, allow_past_context, how)
+        engine = load_engine(trio, batch_size, allow_past_context, own_process=True, **how)
     except ThinkLogitError as error:
         connection.send(error)
         return
@@ -83,24 +79,6 @@ def main() -> None:
         requests.answer()
     except Exception as error:
         connection.send(error)
-
-
-def _load(trio: str, batch_size: int, allow_past_context: bool, how: dict[str, str]) -> HuggingFaceEngine:
-    import torch
-    from transformers.utils import logging
-
-    from thinklogit.models.packing import pack
-    from thinklogit.models.trios import load
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # before anything is computed: later, what has begun with more stays slower
-    model, tokenizer = load(trio, **how)
-    if sum(weight.numel() for weight in model.parameters()) > MOST_WEIGHTS_FOR_ONE_THREAD:
-        torch.set_num_threads(threads)
-    pack(model)
-    return HuggingFaceEngine(model, tokenizer, batch_size, allow_past_context)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
 from typing import Any, cast
 
-from transformers import PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from thinklogit.core.errors import ContextError, OptionError
+from thinklogit.core.errors import OptionError
 from thinklogit.core.params import SamplingParams
 from thinklogit.core.records import Completion
 from thinklogit.core.sampling import uniform_stream
@@ -19,10 +19,11 @@ from thinklogit.core.schedules import check_guidance
 from thinklogit.core.seeds import derive_seed
 from thinklogit.decode.batch import Batch, Row
 from thinklogit.decode.drafting import Drafting
-from thinklogit.decode.engine import OnFinish, Prompt, params_for_each
+from thinklogit.decode.engine import OnFinish, Prompt, check_context, completions, prompt_ids
 from thinklogit.decode.speculative import SpeculativeBatch
 from thinklogit.models.caches import can_join, new_cache
 from thinklogit.models.composite import ThinkLogitForCausalLM
+from thinklogit.models.config import ThinkLogitConfig
 
 Kind = tuple[str, str | int]
 """Who answers, and how that is drafted."""
@@ -51,6 +52,16 @@ class HuggingFaceEngine:
         self.allow_past_context = allow_past_context
         self.drafting: dict[str | int, Drafting] = {}
 
+    @property
+    def config(self) -> ThinkLogitConfig:
+        """The trio's."""
+        return self.model.config
+
+    @property
+    def generation_config(self) -> GenerationConfig:
+        """The trio's."""
+        return self.model.generation_config
+
     def generate(
         self,
         prompts: Sequence[Prompt],
@@ -58,24 +69,12 @@ class HuggingFaceEngine:
         on_finish: OnFinish | None = None,
     ) -> list[Completion]:
         """See `Engine.generate`."""
-        rows = [
-            row
-            for index, (prompt, each) in enumerate(zip(prompts, params_for_each(prompts, params), strict=True))
-            for row in self.rows(prompt, each, index)
-        ]
-        finished: dict[tuple[int, int], Completion] = {}
-        # Alike in length side by side, so that little is padded.
-        waiting = deque(
-            sorted(rows, key=lambda row: (*map(str, _kind(row.params)), len(row.prompt_ids), row.params.max_new_tokens))
-        )
-        while waiting:
-            for row in self.decode(waiting):
-                if row.done:
-                    completion = self.completion(row, prompts[row.prompt_index])
-                    finished[row.prompt_index, row.number] = completion
-                    if on_finish:
-                        on_finish(row.prompt_index, completion)
-        return [finished[row.prompt_index, row.number] for row in rows]
+
+        def alike(row: Row) -> tuple[Any, ...]:
+            """Alike in length side by side, so that little is padded."""
+            return (*map(str, _kind(row.params)), len(row.prompt_ids), row.params.max_new_tokens)
+
+        return completions(self, prompts, params, on_finish, alike)
 
     def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[str]:
         """See `Engine.stream`."""
@@ -93,8 +92,8 @@ class HuggingFaceEngine:
             check_guidance(config.schedule, params.alpha, params.warmup_tokens or 0)
         alphas = [pair.alpha if params.alpha is None else params.alpha for pair in config.guider_refs]
         warmup = config.warmup_tokens if params.warmup_tokens is None else params.warmup_tokens
-        ids = self.prompt_ids(prompt)
-        self._check_context(len(ids), params, index)
+        ids = prompt_ids(self.tokenizer, prompt)
+        check_context(len(ids), params, index, *self._shortest_context(params), self.allow_past_context)
         for number in range(params.n):
             seed = derive_seed(params.seed, prompt, number)
             uniforms = uniform_stream(seed, params.max_new_tokens).tolist()
@@ -140,27 +139,6 @@ class HuggingFaceEngine:
         for _ in joining:
             waiting.popleft()
         return joining
-
-    def prompt_ids(self, prompt: Prompt) -> list[int]:
-        """What the members read. Where the last message is the assistant's own, it is the opening of the answer."""
-        if isinstance(prompt, str):
-            return self.tokenizer(prompt)["input_ids"]
-        opened = prompt[-1]["role"] == "assistant"
-        rendered = self.tokenizer.apply_chat_template(
-            prompt, add_generation_prompt=not opened, continue_final_message=opened, tokenize=False
-        )
-        return self.tokenizer(rendered, add_special_tokens=False)["input_ids"]
-
-    def _check_context(self, prompt_length: int, params: SamplingParams, index: int) -> None:
-        name, context = self._shortest_context(params)
-        asked = prompt_length + params.max_new_tokens
-        if prompt_length >= context or (asked > context and not self.allow_past_context):
-            raise ContextError(
-                f"the prompt has {prompt_length} tokens and {params.max_new_tokens} new ones are asked for; "
-                f"the context of the {name} holds {context}: "
-                f"shorten the prompt, or ask for at most {max(0, context - prompt_length)}",
-                index,
-            )
 
     def _shortest_context(self, params: SamplingParams) -> tuple[str, int]:
         running = self._model_for(params)

@@ -66,6 +66,8 @@ class ThinkLogitAPI(ModelAPI):
         dtype: as in `thinklogit.load`.
         device_map: as in `thinklogit.load`.
         allow_past_context: decode past the context of the members instead of refusing.
+        engine: hf, or vllm.
+        engine_args: vLLM's own, as a JSON object.
         **request_options: alpha, warmup_tokens, mode (guided, target, guider, base), max_repeats and speculate
                 for all requests.
     """
@@ -81,6 +83,8 @@ class ThinkLogitAPI(ModelAPI):
         dtype: str | None = None,
         device_map: str | None = None,
         allow_past_context: bool = False,
+        engine: str | None = None,
+        engine_args: str | None = None,
         **request_options: Any,
     ) -> None:
         config = config or GenerateConfig()
@@ -90,8 +94,11 @@ class ThinkLogitAPI(ModelAPI):
         self.batch_size = config.max_connections or 32
         self.chat = chat
         self.request_options = _checked(request_options)
-        how = {name: value for name, value in (("dtype", dtype), ("device_map", device_map)) if value}
-        self.background = background_engine(model_name, self.batch_size, allow_past_context, **how)
+        how = {"dtype": dtype, "device_map": device_map, "engine": engine, "engine_args": engine_args}
+        if engine == "vllm":  # which wants to know before it loads
+            how["speculate"] = request_options.get("speculate")
+        given = {name: str(value) for name, value in how.items() if value}
+        self.background = background_engine(model_name, self.batch_size, allow_past_context, **given)
 
     def max_connections(self) -> int:
         """Requests in flight, and completions decoded side by side, where `--max-connections` is not given."""

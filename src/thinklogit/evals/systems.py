@@ -39,12 +39,14 @@ def of_trio(
         sampling: fields of SamplingParams; what is None is the trio's own.
         batch_size: completions decoded side by side.
         chat: into the chat template or as it stands; None for where there is one.
-        **loading: dtype, device_map, allow_past_context.
+        **loading: dtype, device_map, allow_past_context, engine, engine_args.
     """
     given = _given(sampling)
     if mode != "guided":
         given = {name: value for name, value in given.items() if name not in ("alpha", "warmup_tokens", "speculate")}
-    how = {name: value for name, value in loading.items() if value}
+    how = {name: value for name, value in loading.items() if value and value != "hf"}
+    if "engine" in how and "speculate" in sampling:
+        how["speculate"] = sampling["speculate"]
     config = _config(given, batch_size)
     arguments = how | ({} if chat is None else {"chat": chat}) | {"mode": mode}
     model = _model(f"thinklogit/{trio}", config, **arguments)

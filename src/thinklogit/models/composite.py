@@ -7,7 +7,7 @@ them level.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -227,7 +227,9 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
         }
         of_members = known | {name: output.logits for name, output in outputs.items()}
         target = outputs["target"]
-        kept = logits_to_keep if isinstance(logits_to_keep, Tensor) else slice(-of_members["target"].shape[1], None)
+        kept = (
+            logits_to_keep if isinstance(logits_to_keep, Tensor) else slice(-cast(Tensor, target.logits).shape[1], None)
+        )
         logits = self.fusion(of_members, strengths[:, kept])
         return CausalLMOutputWithPast(
             loss=None if labels is None else self.loss_function(logits, labels, vocab_size=logits.shape[-1]),

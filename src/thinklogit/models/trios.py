@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from transformers import AutoTokenizer
@@ -60,7 +61,7 @@ def load(trio: str | Path, **kwargs: Any) -> LoadedTrio:
     hub = {name: kwargs[name] for name in (*HUB, "revision") if kwargs.get(name) is not None}
     config = kwargs.get("config") or read_config(root, **{**hub_options([root]), **hub})
     _check_members_there(config, root, {name: value for name, value in hub.items() if name != "revision"})
-    tokenizer = _load_tokenizer(root, hub)
+    tokenizer = load_tokenizer(root, hub)
     model = ThinkLogitForCausalLM.from_pretrained(root, **kwargs)
     if model.generation_config.pad_token_id is None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
@@ -78,7 +79,8 @@ def _check_members_there(config: ThinkLogitConfig, root: str, hub: dict[str, Any
             read_member_config(role_of(name, refs), place, {**where, **hub})
 
 
-def _load_tokenizer(root: str, hub: dict[str, Any]) -> PreTrainedTokenizerBase:
+def load_tokenizer(root: str, hub: Mapping[str, Any] = MappingProxyType({})) -> PreTrainedTokenizerBase:
+    """The tokenizer of a trio, the target's. Raises TrioError."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(root, padding_side="left", **hub)
     except (OSError, ValueError, KeyError) as error:

@@ -13,9 +13,10 @@ os.environ |= {
 }
 
 import torch
-from thinklogit.decode.batch import end_ids_of
 from vllm import LLM, SamplingParams
 from vllm.distributed import cleanup_dist_env_and_memory
+
+from thinklogit.decode.batch import end_ids_of
 
 
 @contextmanager
@@ -54,7 +55,9 @@ def reference(model, prompts, guidance, max_tokens):
     ids = [torch.tensor([prompt] * len(guidance)) for prompt in prompts]
     found = [model.generate(each, max_new_tokens=max_tokens, do_sample=False, **rows) for each in ids]
     ends = end_ids_of(model.generation_config)
-    return [_until(row[len(prompt) :], ends) for prompt, out in zip(prompts, found, strict=True) for row in out.tolist()]
+    return [
+        _until(row[len(prompt) :], ends) for prompt, out in zip(prompts, found, strict=True) for row in out.tolist()
+    ]
 
 
 def _until(ids, ends):

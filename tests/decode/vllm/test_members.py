@@ -4,7 +4,6 @@ import pytest
 import torch
 from pico_members import pico_tokenizer
 from served import engine, greedy, reference
-from thinklogit.models.trios import compose, load
 from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,
@@ -13,6 +12,8 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
 )
+
+from thinklogit.models.trios import compose, load
 
 NARROW, WIDE = 262, 264
 PROMPTS = [[3, 14, 15, 9, 26, 5], [35, 8, 9, 7, 9, 3, 2, 3, 8, 46], list(range(40, 96))]

@@ -1,8 +1,9 @@
 """Greedy text inside vLLM is the composite's in float32, request by request, whatever vLLM does around it."""
 
 import pytest
-import thinklogit
 from served import counted, engine, greedy, reference
+
+import thinklogit
 from thinklogit.mini.world import problems
 from thinklogit.models.places import MINI
 

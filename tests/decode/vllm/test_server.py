@@ -13,9 +13,10 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-import thinklogit
 from openai import AsyncOpenAI, BadRequestError, OpenAI
 from served import reference
+
+import thinklogit
 from thinklogit.mini.world import problems
 
 GUIDANCE = [{"alpha": alpha, "warmup_tokens": warmup} for alpha in (0.0, 0.5, 1.0, 1.5) for warmup in (0, 8)]
@@ -32,15 +33,16 @@ class Server:
             port = taken.getsockname()[1]
         self.base_url = f"http://127.0.0.1:{port}/v1"
         command = [str(Path(sys.executable).with_name("thinklogit")), "serve", "--port", str(port), *flags]
-        self.log = tempfile.NamedTemporaryFile("w+")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
+        self.log = Path(tempfile.mkdtemp()) / "log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         self.client = OpenAI(base_url=self.base_url, api_key="none", max_retries=0)
         self.wait()
 
     def wait(self):
         health = self.base_url.replace("/v1", "/health")
         for _ in range(600):
-            assert self.process.poll() is None, Path(self.log.name).read_text()
+            assert self.process.poll() is None, self.log.read_text()
             try:
                 if httpx.get(health).status_code == 200:
                     return
@@ -110,7 +112,7 @@ def test_greedy_text_is_the_composites(server, texts):
 
 
 def test_no_answer_is_lost_or_mixed(server, texts):
-    """Five hundred, 32 in flight, of which every tenth client goes away; then twice as many again: memory stays level."""
+    """Five hundred, 32 in flight, of which every tenth client goes away; and twice again: memory stays level."""
 
     def gone(number):
         return number % 10 == 3
@@ -158,7 +160,10 @@ def test_raw_completions(server):
 def test_an_answer_held_to_a_schema(server):
     count = {"enum": list(range(10))}
     schema = {"type": "object", "properties": {"pens": count, "cups": count}, "required": ["pens", "cups"]}
-    wanted = {"type": "json_schema", "json_schema": {"name": "counts", "schema": schema | {"additionalProperties": False}}}
+    wanted = {
+        "type": "json_schema",
+        "json_schema": {"name": "counts", "schema": schema | {"additionalProperties": False}},
+    }
     found = server.chat(response_format=wanted, max_tokens=200)
     counts = json.loads(found.choices[0].message.content)
     assert set(counts) == {"pens", "cups"}

@@ -53,4 +53,5 @@ def untested() -> str | None:
         return "vLLM is not installed; install the extra vllm: pip install 'thinklogit[vllm]'"
     if found.startswith(tuple(f"{each}." for each in TESTED)):
         return None
-    return f"vLLM {found} is installed, but trios are tested inside vLLM {tested} only: pip install 'vllm=={TESTED[-1]}.*'"
+    remedy = f"pip install 'vllm=={TESTED[-1]}.*'"
+    return f"vLLM {found} is installed, but trios are tested inside vLLM {tested} only; {remedy}"

@@ -35,12 +35,15 @@ class TrioArchitecture(ModelArchConfigConvertorBase):
         self.trio = hf_config
 
     def get_num_hidden_layers(self) -> int:
+        """Of all members."""
         return sum(config.num_hidden_layers for config in self.trio.member_configs.values())
 
     def get_vocab_size(self) -> int:
+        """See `served_width`."""
         return served_width(self.trio)
 
     def derive_max_model_len_and_key(self) -> tuple[float, str | None]:
+        """The shortest context of any member."""
         return self.trio.max_position_embeddings, "max_position_embeddings of the shortest member"
 
 

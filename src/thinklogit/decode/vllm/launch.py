@@ -9,6 +9,7 @@ from thinklogit.models.config import ThinkLogitConfig
 from thinklogit.models.loading import locate, read_config
 from thinklogit.models.places import find_trio
 
+USAGE = "thinklogit serve --trio TRIO [flags of vllm serve]"
 DRAIN_S = 60
 """Seconds that answers under way may take after a SIGTERM; vLLM's own default is to drop them."""
 OF_MINI = {"enforce_eager": True, "kv_cache_memory_bytes": 1 << 30}
@@ -30,7 +31,7 @@ def launch(trio: str, guidance: Mapping[str, Any], drafts: int, flags: Sequence[
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     root = find_trio(trio)
-    parser = make_arg_parser(FlexibleArgumentParser(prog="thinklogit serve --trio TRIO"))
+    parser = make_arg_parser(FlexibleArgumentParser(prog="thinklogit serve", usage=USAGE))
     arguments = parser.parse_args([root, *flags])
     for name, value in settings(trio, root, read_config(root), guidance, drafts).items():
         given = getattr(arguments, name)
@@ -49,18 +50,22 @@ def settings(
     trio: str, root: str, config: ThinkLogitConfig, guidance: Mapping[str, Any], drafts: int
 ) -> dict[str, Any]:
     """What vLLM's flags say of this trio where the user's do not."""
-    found: dict[str, Any] = {"served_model_name": [trio], "shutdown_timeout": DRAIN_S}
-    if config.target_ref.dtype:
-        found["dtype"] = config.target_ref.dtype
+    found: dict[str, Any] = {"served_model_name": [trio], "shutdown_timeout": DRAIN_S} | own_settings(trio, config)
     if guidance:
         found["additional_config"] = {"thinklogit": dict(guidance)}
     if drafts:
         found["speculative_config"] = drafter(config, root, drafts)
-    return found | (OF_MINI if trio == "mini" else {})
+    return found
+
+
+def own_settings(trio: str, config: ThinkLogitConfig) -> dict[str, Any]:
+    """What any engine of vLLM's is told of a trio."""
+    dtype = config.target_ref.dtype
+    return ({"dtype": dtype} if dtype else {}) | (OF_MINI if trio == "mini" else {})
 
 
 def drafter(config: ThinkLogitConfig, root: str, drafts: int) -> dict[str, Any]:
-    """vLLM's name for the first guider as its draft model."""
+    """VLLM's name for the first guider as its draft model."""
     place, where = locate(config.guider_refs[0].guider, root)
     if where.get("subfolder"):
         raise OptionError(f"the guider lies inside the hub repository {root}, where vLLM takes no draft model from")

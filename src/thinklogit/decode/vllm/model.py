@@ -5,7 +5,7 @@ biases, grammars, log-probabilities and the test of drafts all come after the fu
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -46,7 +46,7 @@ class ThinkLogitForCausalLM(nn.Module):
 
     def embed_input_ids(self, input_ids: Int[Tensor, " tokens"]) -> Float[Tensor, "tokens hidden"]:
         """The target's."""
-        return self.members["target"].embed_input_ids(input_ids)
+        return cast(Any, self.members["target"]).embed_input_ids(input_ids)
 
     def forward(
         self,
@@ -65,9 +65,10 @@ class ThinkLogitForCausalLM(nn.Module):
         """
         told, self.row_strengths = self.row_strengths, None
         parts = hidden_states.split(self.hidden_sizes, dim=-1)
+        members: Any = self.members.items()
         logits = {
             self.names[called]: member.compute_logits(part)
-            for (called, member), part in zip(self.members.items(), parts, strict=True)
+            for (called, member), part in zip(members, parts, strict=True)
         }
         if logits["target"] is None:  # gathered on another rank
             return None

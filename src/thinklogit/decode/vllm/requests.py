@@ -100,7 +100,8 @@ class Validator(ProcessorOfV1, ProcessorOfV2):
             if name not in (*NAMES, *OTHERS):
                 raise unknown_name("extra argument", name, NAMES)
         if sampling_params.prompt_logprobs is not None and any(name in NAMES for name in given):
-            raise OptionError("prompt_logprobs are of the server's own guidance; ask for them without " + ", ".join(NAMES))
+            told = "prompt_logprobs are of the server's own guidance; ask for them without"
+            raise OptionError(f"{told} {', '.join(NAMES)}")
         guidance_of(sampling_params, served.guidance)
 
     def is_argmax_invariant(self) -> bool:

@@ -11,7 +11,6 @@ from vllm.config import VllmConfig
 from vllm.platforms import current_platform
 from vllm.v1.core.sched.output import SchedulerOutput
 
-from thinklogit.core.schedules import Strengths
 from thinklogit.decode.vllm.config import VALIDATOR
 from thinklogit.decode.vllm.requests import GuidanceOfSlots, guidance_of
 

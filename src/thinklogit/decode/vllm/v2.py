@@ -1,4 +1,4 @@
-"""Row strengths from the V2 runner: a model state that keeps the guidance of each request by its slot. Knows no maths."""
+"""Row strengths from the V2 runner: a model state that keeps every request's guidance by its slot. Knows no maths."""
 
 from typing import Any
 
