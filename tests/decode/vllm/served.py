@@ -28,8 +28,23 @@ def engine(folder, **how):
         yield llm
     finally:
         del llm
-        gc.collect()
-        cleanup_dist_env_and_memory()
+        clean()
+
+
+@contextmanager
+def closed(engine):
+    """An engine of ours that leaves room for the next."""
+    try:
+        yield engine
+    finally:
+        del engine.engine
+        clean()
+
+
+def clean():
+    """vLLM keeps one engine a process until it is told to forget it."""
+    gc.collect()
+    cleanup_dist_env_and_memory()
 
 
 def counted(llm, name):

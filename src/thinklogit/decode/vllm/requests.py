@@ -57,7 +57,7 @@ def read(given: Mapping[str, Any], own: Guidance) -> Guidance:
     return Guidance(schedule, alphas, warmup)
 
 
-def _alphas(alpha: Any, guiders: int) -> tuple[float, ...]:
+def _alphas(alpha: Any, guiders: int) -> tuple[Any, ...]:
     """One strength for all guiders, or one for each."""
     if not isinstance(alpha, list | tuple):
         return (alpha,) * guiders
