@@ -64,6 +64,9 @@ bench: $(INSTALLED) ## tokens a second beside the target alone, and what many pr
 	@$(BIN)/thinklogit bench --json bench/results/speculative.json
 	@$(BIN)/python bench/provider_throughput.py
 
+bench-vllm: $(INSTALLED_VLLM) ## the same inside vLLM, on a CPU
+	@VLLM_LOGGING_LEVEL=ERROR $(VLLM)/python bench/vllm_throughput.py
+
 mini-study: $(INSTALLED) ## all that is claimed of the mini trio, measured on the dev split; resumable
 	@OMP_NUM_THREADS=1 $(BIN)/python bench/mini_study.py --split dev
 

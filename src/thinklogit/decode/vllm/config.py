@@ -7,6 +7,7 @@ import torch
 from transformers import PreTrainedConfig
 from vllm.config import CacheConfig, ModelConfig, VllmConfig
 from vllm.model_executor.models.config import VerifyAndUpdateConfig
+from vllm.platforms import current_platform
 from vllm.transformers_utils.model_arch_config_convertor import ModelArchConfigConvertorBase
 
 from thinklogit.core.errors import OptionError, TrioError, unknown_name
@@ -87,7 +88,8 @@ def served_guidance(vllm_config: VllmConfig) -> "requests.Defaults":
         if name not in requests.NAMES:
             raise unknown_name(f"key of {ADDITIONAL} in additional_config", name, requests.NAMES)
     own = requests.Guidance(trio.schedule, tuple(pair.alpha for pair in trio.guider_refs), trio.warmup_tokens)
-    return requests.Defaults(requests.read(given, own))
+    greedy_only = vllm_config.speculative_config is not None and current_platform.is_cpu()
+    return requests.Defaults(requests.read(given, own), greedy_only)
 
 
 def _check_parallel(trio: ThinkLogitConfig, tensor_parallel: int) -> None:

@@ -118,8 +118,8 @@ class VllmEngine:
             while waiting or under_way:
                 while waiting:
                     row, name = waiting.popleft(), str(next(self._count))
+                    self._begin(name, row)
                     under_way[name] = row
-                    self.engine.add_request(name, {"prompt_token_ids": row.prompt_ids}, sampling(row))
                 for output in self.engine.step():
                     row = under_way[output.request_id]
                     row.output = output
@@ -129,6 +129,12 @@ class VllmEngine:
         finally:
             if under_way:
                 self.engine.abort_request(list(under_way))
+
+    def _begin(self, name: str, row: VllmRow) -> None:
+        try:
+            self.engine.add_request(name, {"prompt_token_ids": row.prompt_ids}, sampling(row))
+        except ValueError as error:
+            raise OptionError(str(error)) from None
 
     def completion(self, row: VllmRow, prompt: Prompt) -> Completion:
         """See `LocalEngine.completion`."""

@@ -32,9 +32,14 @@ class Guidance(NamedTuple):
 
 @dataclass(frozen=True)
 class Defaults:
-    """What a server was started with."""
+    """What a server was started with.
+
+    `greedy_only` where drawing is broken: under speculation vLLM 0.32's CPU build divides logits by memory that was
+    never written, for its `_expand_kernel_impl` converts temperatures to whole numbers in a copy that it drops.
+    """
 
     guidance: Guidance
+    greedy_only: bool = False
 
 
 served: Defaults | None = None
@@ -99,6 +104,9 @@ class Validator(ProcessorOfV1, ProcessorOfV2):
         for name in given:
             if name not in (*NAMES, *OTHERS):
                 raise unknown_name("extra argument", name, NAMES)
+        if served.greedy_only and sampling_params.temperature > 0:
+            told = "under speculation this release of vLLM draws wrongly on a CPU"
+            raise OptionError(f"{told}; ask with temperature 0, or start it without speculation")
         if sampling_params.prompt_logprobs is not None and any(name in NAMES for name in given):
             told = "prompt_logprobs are of the server's own guidance; ask for them without"
             raise OptionError(f"{told} {', '.join(NAMES)}")
