@@ -85,6 +85,10 @@ class LocalEngine(Engine, Protocol):
         """The record of a row that is done."""
         ...
 
+    def close(self) -> None:
+        """End what it has started: processes of its own would outlive this one."""
+        ...
+
 
 def completions(
     engine: LocalEngine,

@@ -31,6 +31,7 @@ class Requests:
             try:
                 number, prompt, given = self.connection.recv()
             except (EOFError, OSError):
+                self.engine.close()
                 os._exit(0)
             try:
                 params = filled_in(self.engine.config, self.engine.generation_config, given)

@@ -99,6 +99,9 @@ class HuggingFaceEngine:
             uniforms = uniform_stream(seed, params.max_new_tokens).tolist()
             yield Row(index, number, ids, params, seed, uniforms, alphas, warmup)
 
+    def close(self) -> None:
+        """Nothing to end."""
+
     def decode(self, waiting: deque[Row]) -> Iterator[Row]:
         """Decode rows of one kind until none of them is left, yielding each row at each of its tokens.
 

@@ -50,5 +50,5 @@ class Server:
         return sum(each.memory_info().rss for each in (root, *root.children(recursive=True)))
 
     def end(self):
-        self.process.kill()
-        self.process.wait()
+        self.process.terminate()
+        self.process.wait(60)

@@ -1,12 +1,14 @@
 """The engine on vLLM gives what the engine on transformers gives, and refuses by name what it cannot."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import deque
 from itertools import islice
 from pathlib import Path
 
+import psutil
 import pytest
 from served import closed
 
@@ -131,3 +133,24 @@ def test_generate_prints_records_and_nothing_else(hf):
     (expected,) = hf.generate([PROMPTS[0]], SamplingParams(max_new_tokens=80))
     assert record["text"] == expected.text
     assert record["settings"]["engine"] == "vllm"
+
+
+def test_in_the_background_it_ends_with_whoever_asks():
+    """A harness killed by -9 left vLLM's own processes behind, spinning on both cores."""
+    script = (
+        "from thinklogit.decode.background import BackgroundEngine\n"
+        "engine = BackgroundEngine('mini', engine='vllm')\n"
+        "answer = engine.submit('1 pen', {'max_new_tokens': 8}).result()[0]\n"
+        "print(answer.new_tokens, engine.process.pid, flush=True)\n"
+        "input()\n"
+    )
+    command = [sys.executable, "-c", script]
+    as_usual = {name: value for name, value in os.environ.items() if not name.startswith("VLLM_")}
+    asking = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=as_usual)
+    new_tokens, process = map(int, asking.stdout.readline().split())
+    assert new_tokens > 0
+    started = [psutil.Process(process), *psutil.Process(process).children(recursive=True)]
+    assert len(started) > 1
+    asking.kill()
+    asking.wait()
+    assert not psutil.wait_procs(started, timeout=30)[1]

@@ -130,6 +130,10 @@ class VllmEngine:
             if under_way:
                 self.engine.abort_request(list(under_way))
 
+    def close(self) -> None:
+        """End vLLM's processes."""
+        self.engine.engine_core.shutdown()
+
     def _begin(self, name: str, row: VllmRow) -> None:
         try:
             self.engine.add_request(name, {"prompt_token_ids": row.prompt_ids}, sampling(row))
