@@ -26,6 +26,7 @@ NAMES = [
     "ThinkLogitError",
     "ThinkLogitForCausalLM",
     "TrioError",
+    "VllmEngine",
     "__version__",
     "compose",
     "fuse",

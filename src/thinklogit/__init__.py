@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from thinklogit.decode.huggingface import HuggingFaceEngine
     from thinklogit.decode.mock import MockEngine
     from thinklogit.decode.server import ServerEngine
+    from thinklogit.decode.vllm.engine import VllmEngine
     from thinklogit.models.composite import Guider, ThinkLogitForCausalLM
     from thinklogit.models.config import ThinkLogitConfig
     from thinklogit.models.trios import compose, load
@@ -65,6 +66,7 @@ _HOME = {
     "ThinkLogitError": "thinklogit.core.errors",
     "ThinkLogitForCausalLM": "thinklogit.models.composite",
     "TrioError": "thinklogit.core.errors",
+    "VllmEngine": "thinklogit.decode.vllm.engine",
     "compose": "thinklogit.models.trios",
     "fuse": "thinklogit.core.fusion",
     "load": "thinklogit.models.trios",
@@ -93,6 +95,7 @@ __all__ = [
     "ThinkLogitError",
     "ThinkLogitForCausalLM",
     "TrioError",
+    "VllmEngine",
     "__version__",
     "compose",
     "fuse",

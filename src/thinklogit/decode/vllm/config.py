@@ -21,6 +21,7 @@ ADDITIONAL = "thinklogit"
 DRAFTERS = ("draft_model", "ngram", "ngram_gpu")
 """Ways of drafting that know nothing of the model's hidden states, of which a trio has several."""
 VALIDATOR = f"{requests.__name__}:Validator"
+WORKER = "thinklogit.decode.vllm.v1.TrioWorker"
 
 
 class TrioArchitecture(ModelArchConfigConvertorBase):
@@ -68,6 +69,8 @@ class TrioRules(VerifyAndUpdateConfig):
         trio = vllm_config.model_config.hf_config
         _check_parallel(trio, vllm_config.parallel_config.tensor_parallel_size)
         _check_drafter(vllm_config)
+        for name in trio.member_refs:
+            member_model_config(vllm_config.model_config, name)  # what vLLM has to say of it, it says here
         requests.served = served_guidance(vllm_config)
         model_config, load_config = vllm_config.model_config, vllm_config.load_config
         model_config.logits_processors = [*(model_config.logits_processors or ()), VALIDATOR]
@@ -77,7 +80,7 @@ class TrioRules(VerifyAndUpdateConfig):
         }
         load_config.load_format = LOAD_FORMAT
         if not vllm_config.use_v2_model_runner:
-            vllm_config.parallel_config.worker_cls = "thinklogit.decode.vllm.v1.TrioWorker"
+            _take_worker(vllm_config)
 
 
 def served_guidance(vllm_config: VllmConfig) -> "requests.Defaults":
@@ -90,6 +93,16 @@ def served_guidance(vllm_config: VllmConfig) -> "requests.Defaults":
     own = requests.Guidance(trio.schedule, tuple(pair.alpha for pair in trio.guider_refs), trio.warmup_tokens)
     greedy_only = vllm_config.speculative_config is not None and current_platform.is_cpu()
     return requests.Defaults(requests.read(given, own), greedy_only)
+
+
+def _take_worker(vllm_config: VllmConfig) -> None:
+    """Under the V1 runner a trio has a worker of its own."""
+    parallel = vllm_config.parallel_config
+    if parallel.worker_cls not in ("auto", WORKER):
+        raise OptionError(
+            f"under vLLM's V1 runner a trio has a worker of its own; got --worker-cls {parallel.worker_cls}"
+        )
+    parallel.worker_cls = WORKER
 
 
 def _check_parallel(trio: ThinkLogitConfig, tensor_parallel: int) -> None:
@@ -116,11 +129,19 @@ def member_config(vllm_config: VllmConfig, name: str) -> VllmConfig:
     Made from the member's own checkpoint, for vLLM's `with_hf_config` leaves the whole's text config, quantization and
     sliding window in place, and a member built from those computes wrong logits without a word.
     """
-    whole = vllm_config.model_config
-    ref = whole.hf_config.member_refs[name]
-    place, revision = member_place(ref, whole.model, whole.revision)
-    overrides = {} if ref.quantization_config is None else {"quantization_config": ref.quantization_config}
-    model_config = ModelConfig(
+    model_config = member_model_config(vllm_config.model_config, name)
+    return dataclasses.replace(
+        vllm_config,
+        model_config=model_config,
+        cache_config=_cache_config(vllm_config.cache_config, model_config),
+        quant_config=VllmConfig._get_quantization_config(model_config, vllm_config.load_config),
+    )
+
+
+def member_model_config(whole: ModelConfig, name: str) -> ModelConfig:
+    """What vLLM makes of a member's own checkpoint. Raises TrioError, and ValueError where vLLM cannot load it."""
+    place, revision = member_place(whole.hf_config.member_refs[name], whole.model, whole.revision)
+    return ModelConfig(
         model=place,
         revision=revision,
         tokenizer=whole.tokenizer,
@@ -130,16 +151,11 @@ def member_config(vllm_config: VllmConfig, name: str) -> VllmConfig:
         seed=whole.seed,
         max_model_len=whole.max_model_len,
         quantization=whole.quantization,
+        quantization_config=whole.quantization_config,
         enforce_eager=whole.enforce_eager,
         trust_remote_code=whole.trust_remote_code,
         model_impl=whole.model_impl,
-        hf_overrides=overrides,
-    )
-    return dataclasses.replace(
-        vllm_config,
-        model_config=model_config,
-        cache_config=_cache_config(vllm_config.cache_config, model_config),
-        quant_config=VllmConfig._get_quantization_config(model_config, vllm_config.load_config),
+        hf_token=whole.hf_token,
     )
 
 
@@ -155,6 +171,9 @@ def member_place(ref: MemberRef, root: str, revision: str | None) -> tuple[str, 
     """Folder or hub id of a member's checkpoint, with its revision; what lies inside a hub repository is fetched."""
     if ref.adapter is not None:
         raise TrioError(f"vLLM serves no member with an adapter; merge {ref.adapter!r} into its member first")
+    if ref.quantization_config is not None:
+        remedy = "compose with a checkpoint that is quantized, or use vLLM's --quantization"
+        raise TrioError(f"{ref.model!r} is to be quantized by transformers while it is loaded; {remedy}")
     place, where = locate(ref, root, revision)
     subfolder: Any = where.get("subfolder")
     if subfolder is None:
