@@ -4,7 +4,7 @@ A schedule is looked up by name in `SCHEDULES`; each entry names the text that e
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -64,7 +64,7 @@ def schedule_named(name: str) -> Schedule:
     return SCHEDULES[name]
 
 
-def check_guidance(schedule: str, alpha: float, warmup_tokens: int) -> None:
+def check_guidance(schedule: str, alpha: Any, warmup_tokens: Any) -> None:
     """Refuse a strength that is no number or a slip, a negative warm-up, and one that the schedule would ignore."""
     schedule_named(schedule)
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not abs(alpha) <= MOST_ALPHA:
