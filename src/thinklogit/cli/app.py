@@ -32,6 +32,8 @@ VERBS = {
     "compare": ("compare:compare", "Is one system better, is its reasoning longer, or can so few problems not tell?"),
     "table": ("table:table", "The paper's table over runs: Markdown, LaTeX, CSV or JSON."),
     "grade": ("grade:grade", "Grade completions: of a file, or of a run again."),
+    "pairs": ("pairs:pairs", "Preference pairs for ThinkLogit-DPO from graded answers; resumable."),
+    "train": ("train:train", "Train the guider on preference pairs, with DPO and LoRA; resumable."),
     "compose": ("compose:compose", "Make a trio folder of a target, a guider and its base."),
     "doctor": ("doctor:doctor", "Do these members go together, what will they cost, where will they fit?"),
     "bench": ("bench:bench", "How fast is guided decoding beside its target alone, on this machine?"),

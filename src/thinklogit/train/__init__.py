@@ -1,0 +1,1 @@
+"""ThinkLogit-DPO: preference pairs from graded answers, and a guider trained on them."""
