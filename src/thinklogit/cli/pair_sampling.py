@@ -142,7 +142,7 @@ class Sampling:
 
     def plan(self) -> str:
         """What would be asked, in lines."""
-        cut = f", cut to {self.choice.cut_tokens} tokens" if self.choice.cut_tokens else ""
+        cut = f", cut {self.choice.cut_tokens} tokens beyond where they part" if any(self.choice.cut_tokens) else ""
         most = f"at most {self.choice.pairs} pairs" if self.choice.pairs else "pairs"
         graded = f"{len(self.asked)} problems, graded by {self.grader}; {most} of {', '.join(self.choice.kinds)}{cut}"
         return "\n".join([graded, *map(self._plan_of, self.choice.sources)])
@@ -232,7 +232,7 @@ class Sampling:
             for source in self.choice.sources
             for one in sorted(self.kept(source), key=lambda one: (place[one.problem_id], one.index))
         ]
-        return build(answers, self.choice, self._cut)
+        return build(answers, self.choice, self._ends)
 
     def _read(self, line: PromptLine) -> str:
         """A prompt as the members read it, special tokens included."""
@@ -243,9 +243,8 @@ class Sampling:
         opened = tokenizer(line.prompt)["input_ids"]
         return tokenizer.decode(opened[: len(opened) - len(plain)]) + line.prompt
 
-    def _cut(self, text: str, tokens: int) -> tuple[str, int]:
+    def _ends(self, text: str) -> list[int]:
+        """Where each token of a text ends, in characters."""
         tokenizer: Any = self.trio.tokenizer
-        ends = [
-            end for _, end in tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        ]
-        return (text, len(ends)) if len(ends) <= tokens else (text[: ends[tokens - 1]], tokens)
+        offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return [end for _, end in offsets]

@@ -1,7 +1,7 @@
 """`thinklogit pairs`: answers of target and guider, graded, become preference pairs for ThinkLogit-DPO."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -107,7 +107,8 @@ class ChoiceOptions:
             leaves out luck [default: all].
         min_tokens: Leave out answers shorter than this.
         max_tokens: Leave out answers longer than this [default: no limit].
-        cut_tokens: Keep so many tokens of each answer: just beyond the choice of how to answer [default: all].
+        cut_tokens: Keep so many tokens of each answer beyond those that both begin with, for all kinds or for each with
+            commas between, 0 for all: 2 keeps little more than the choice of how to answer [default: 0].
     """
 
     kinds: str | None = None
@@ -118,7 +119,7 @@ class ChoiceOptions:
     min_gap: float | None = None
     min_tokens: int | None = None
     max_tokens: int | None = None
-    cut_tokens: int | None = None
+    cut_tokens: str | None = None
 
 
 NO_PROBLEMS, NO_ANSWERS, NO_CHOICE = ProblemOptions(), AnswerOptions(), ChoiceOptions()
@@ -186,16 +187,23 @@ def pairs(
 def _choice(given: Mapping[str, Any]) -> "Choice":
     from thinklogit.train.choice import Choice
 
-    names = ("pairs", "oversample", "per_problem", "min_gap", "min_tokens", "max_tokens", "cut_tokens", "seed")
+    names = ("pairs", "oversample", "per_problem", "min_gap", "min_tokens", "max_tokens", "seed")
     chosen = {name: given[name] for name in names if given.get(name) is not None}
     if given.get("kinds"):
         chosen["kinds"] = tuple(kind.strip() for kind in given["kinds"].split(","))
-    if given.get("mix"):
-        try:
-            chosen["mix"] = tuple(float(part) for part in str(given["mix"]).split(","))
-        except ValueError:
-            raise OptionError(f"--mix takes numbers with commas between, such as 1,1; got {given['mix']!r}") from None
+    for name, number in (("mix", float), ("cut_tokens", int)):
+        if given[name] is not None:
+            chosen[name] = _numbers(name, given[name], number)
     return Choice(**chosen)
+
+
+def _numbers(name: str, given: Any, number: Callable[[str], Any]) -> tuple[Any, ...]:
+    """Of "1,1", or of what YAML makes of it. Raises OptionError."""
+    try:
+        return tuple(number(part) for part in (given if isinstance(given, tuple) else str(given).split(",")))
+    except ValueError:
+        option = f"--{name.replace('_', '-')}"
+        raise OptionError(f"{option} takes numbers with commas between, such as 2,1; got {given!r}") from None
 
 
 def _sources(given: Mapping[str, Any]) -> "Sources":

@@ -55,7 +55,8 @@ class Choice:
             leaves out those that it was lucky at.
         min_tokens: answers shorter than this are left out.
         max_tokens: answers longer than this are left out; 0 for no limit.
-        cut_tokens: keep so many tokens of each answer, which then does not end; 0 keeps all.
+        cut_tokens: keep so many tokens of each answer beyond those that both begin with, for all kinds or for each; 0
+            keeps all. An answer that is cut does not end there.
         seed: of the order in which answers are paired, and of what is left out.
     """
 
@@ -67,7 +68,7 @@ class Choice:
     min_gap: float = -1.0
     min_tokens: int = 1
     max_tokens: int = 0
-    cut_tokens: int = 0
+    cut_tokens: tuple[int, ...] = (0,)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -76,13 +77,22 @@ class Choice:
             raise OptionError(f"expected kinds of pair, each once; got {', '.join(self.kinds) or 'none'}")
         if self.mix is not None and (len(self.mix) != len(self.kinds) or not all(part > 0 for part in self.mix)):
             raise OptionError(f"mix takes a number above 0 for each of {', '.join(self.kinds)}; got {self.mix}")
-        for name, least in (("per_problem", 1), ("min_tokens", 0), ("max_tokens", 0), ("cut_tokens", 0)):
+        for name, least in (("per_problem", 1), ("min_tokens", 0), ("max_tokens", 0)):
             if getattr(self, name) < least:
                 raise OptionError(f"{name} must be a whole number, {least} or more; got {getattr(self, name)}")
+        if len(self.cut_tokens) not in (1, len(self.kinds)) or min(self.cut_tokens) < 0:
+            raise OptionError(
+                f"cut_tokens takes a number of tokens, 0 (all) or more, for all of {', '.join(self.kinds)} or for each; "
+                f"got {', '.join(map(str, self.cut_tokens)) or 'none'}"
+            )
         if not -1 <= self.min_gap <= 1:
             raise OptionError(f"min_gap must be a number from -1 to 1; got {self.min_gap}")
         if self.pairs is not None and self.pairs < 1:
             raise OptionError(f"pairs must be a whole number, 1 or more; got {self.pairs}")
+
+    def cut_of(self, kind: str) -> int:
+        """How many tokens are kept of a kind's answers; 0 for all."""
+        return dict(zip(self.kinds, self.cut_tokens * len(self.kinds), strict=False))[kind]
 
     @property
     def sources(self) -> tuple[str, ...]:

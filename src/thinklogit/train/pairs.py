@@ -6,7 +6,7 @@ Knows no file and no model. What is left out is counted, each by the reason.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from math import lcm
 from random import Random
 from typing import NamedTuple
@@ -63,11 +63,11 @@ class Built(NamedTuple):
     counts: Counts
 
 
-Cut = Callable[[str, int], tuple[str, int]]
-"""The first tokens of a text: (text, at most so many) to (their text, how many they are)."""
+Ends = Callable[[str], Sequence[int]]
+"""Where each token of a text ends, in characters."""
 
 
-def build(answers: Sequence[Answer], choice: Choice, cut: Cut) -> Built:
+def build(answers: Sequence[Answer], choice: Choice, ends: Ends) -> Built:
     """Make pairs of answers; the same answers and choice give the same pairs.
 
     Raises:
@@ -79,7 +79,7 @@ def build(answers: Sequence[Answer], choice: Choice, cut: Cut) -> Built:
     for answer in usable:
         by_problem[answer.problem_id].append(answer)
     shares = _shares_right(answers)
-    found = {kind: _pairs_of(kind, by_problem, shares, choice, cut, counts) for kind in choice.kinds}
+    found = {kind: _pairs_of(kind, by_problem, shares, choice, ends, counts) for kind in choice.kinds}
     _check_found(found, usable, choice)
     pairs = _mixed(found, choice, counts)
     Random(derive_seed(choice.seed, "order")).shuffle(pairs)
@@ -114,7 +114,7 @@ def _pairs_of(
     by_problem: Mapping[str, Sequence[Answer]],
     shares: Mapping[tuple[str, str], float],
     choice: Choice,
-    cut: Cut,
+    ends: Ends,
     counts: Counts,
 ) -> list[Pair]:
     """Every pair of one kind, at most so many of a problem, each answer used as seldom as that allows."""
@@ -128,7 +128,9 @@ def _pairs_of(
         order = Random(derive_seed(choice.seed, name, problem_id))
         order.shuffle(right)
         order.shuffle(wrong)
-        different = _different(_in_turn(right, wrong), choice, cut, lambda why: counts.pairs.update([(name, why)]))
+        different = _different(
+            _in_turn(right, wrong), choice.cut_of(name), ends, lambda why: counts.pairs.update([(name, why)])
+        )
         pairs += [
             Pair(problem_id, answers[0].prompt, name, chosen, rejected)
             for chosen, rejected in islice(different, choice.per_problem)
@@ -146,12 +148,12 @@ def _shares_right(answers: Sequence[Answer]) -> dict[tuple[str, str], float]:
 
 
 def _different(
-    pairs: Iterator[tuple[Answer, Answer]], choice: Choice, cut: Cut, count: Callable[[str], None]
+    pairs: Iterator[tuple[Answer, Answer]], cut_tokens: int, ends: Ends, count: Callable[[str], None]
 ) -> Iterator[tuple[Response, Response]]:
     """The pairs as they are trained on, without those that say the same on both sides, or the same as one before."""
     seen: set[tuple[str, str]] = set()
     for pair in pairs:
-        chosen, rejected = (_response(answer, choice, cut) for answer in pair)
+        chosen, rejected = _responses(pair, cut_tokens, ends)
         texts = chosen.text, rejected.text
         if chosen.text == rejected.text:
             count("alike once cut")
@@ -170,12 +172,22 @@ def _in_turn(right: Sequence[Answer], wrong: Sequence[Answer]) -> Iterator[tuple
             yield right[turn % len(right)], wrong[(turn + turn // period) % len(wrong)]
 
 
-def _response(answer: Answer, choice: Choice, cut: Cut) -> Response:
-    if choice.cut_tokens:
-        text, tokens = cut(answer.text, choice.cut_tokens)
-        if text != answer.text:
-            return Response(text, tokens, True, answer.index)
-    return Response(answer.text, answer.tokens, False, answer.index)
+def _responses(pair: tuple[Answer, Answer], cut_tokens: int, ends: Ends) -> tuple[Response, Response]:
+    """Both answers as they are trained on: whole, or so many tokens beyond those that both begin with."""
+    if not cut_tokens:
+        chosen, rejected = (Response(each.text, each.tokens, False, each.index) for each in pair)
+        return chosen, rejected
+    texts, places = [each.text for each in pair], [ends(each.text) for each in pair]
+    same = (one == other and texts[0][:one] == texts[1][:other] for one, other in zip(*places, strict=False))
+    kept = sum(takewhile(bool, same)) + cut_tokens
+    chosen, rejected = (_cut(each, place, kept) for each, place in zip(pair, places, strict=True))
+    return chosen, rejected
+
+
+def _cut(answer: Answer, ends: Sequence[int], tokens: int) -> Response:
+    if len(ends) <= tokens:
+        return Response(answer.text, len(ends), False, answer.index)
+    return Response(answer.text[: ends[tokens - 1]], tokens, True, answer.index)
 
 
 def _check_found(found: Mapping[str, Sequence[Pair]], usable: Sequence[Answer], choice: Choice) -> None:
