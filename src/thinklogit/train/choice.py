@@ -82,7 +82,7 @@ class Choice:
                 raise OptionError(f"{name} must be a whole number, {least} or more; got {getattr(self, name)}")
         if len(self.cut_tokens) not in (1, len(self.kinds)) or min(self.cut_tokens) < 0:
             raise OptionError(
-                f"cut_tokens takes a number of tokens, 0 (all) or more, for all of {', '.join(self.kinds)} or for each; "
+                f"cut_tokens takes numbers of tokens, 0 for all: one, or one for each of {', '.join(self.kinds)}; "
                 f"got {', '.join(map(str, self.cut_tokens)) or 'none'}"
             )
         if not -1 <= self.min_gap <= 1:
