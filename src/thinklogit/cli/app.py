@@ -33,6 +33,7 @@ VERBS = {
     "table": ("table:table", "The paper's table over runs: Markdown, LaTeX, CSV or JSON."),
     "grade": ("grade:grade", "Grade completions: of a file, or of a run again."),
     "compose": ("compose:compose", "Make a trio folder of a target, a guider and its base."),
+    "merge": ("merge:merge", "Make plain checkpoints of a trio's members that wear adapters."),
     "doctor": ("doctor:doctor", "Do these members go together, what will they cost, where will they fit?"),
     "bench": ("bench:bench", "How fast is guided decoding beside its target alone, on this machine?"),
     "mini": ("mini:app", "The small trio that comes with thinklogit: train your own."),

@@ -168,7 +168,7 @@ def save_trio(model: Any, folder: Path, copy_members: bool, kwargs: dict[str, An
     members = {name: model.member(name) for name in refs}
     for name in sorted(refs, key=lambda name: wears_adapter(members[name])):  # first what an adapter may refer to
         if not copy_members and model._referred.get(name) is members[name]:
-            refs[name] = _still_there(name, refs[name], model.config.name_or_path)
+            refs[name] = still_there(name, refs[name], model.config.name_or_path)
         elif wears_adapter(members[name]):
             refs[name] = _save_wearer(name, members, refs, folder, copy_members, kwargs)
         else:
@@ -194,13 +194,13 @@ def with_refs(config: ThinkLogitConfig, refs: dict[str, MemberRef]) -> dict[str,
     return {"target": refs["target"].settings(), "guiders": guiders, **kept}
 
 
-def _still_there(name: str, ref: MemberRef, root: str) -> MemberRef:
+def still_there(name: str, ref: MemberRef, root: str) -> MemberRef:
     """The reference as it holds from another folder: what lies inside this trio, by its full path."""
     for what, place in (("model", ref.model), ("adapter", ref.adapter)):
         if place and place.startswith("./"):
             inside = Path(root) / place
             if not inside.is_dir():
-                raise TrioError(f"the {name} lies inside {root!r}; pass copy_members=True to save it")
+                raise TrioError(f"the {name} lies inside {root!r}, no folder here; pass copy_members=True to save it")
             ref = replace(ref, **{what: str(inside.resolve())})
     return ref
 
@@ -208,15 +208,15 @@ def _still_there(name: str, ref: MemberRef, root: str) -> MemberRef:
 def _save_member(name: str, member: Any, folder: Path, copy: bool, kwargs: dict[str, Any]) -> MemberRef:
     if not copy and member.config.name_or_path:
         return reference_to(member)
-    member.save_pretrained(folder / _inside(name), **kwargs)
-    return MemberRef(model=f"./{_inside(name)}", config=config_values(member.config))
+    member.save_pretrained(folder / folder_of(name), **kwargs)
+    return MemberRef(model=f"./{folder_of(name)}", config=config_values(member.config))
 
 
 def _save_wearer(
     name: str, members: dict[str, Any], refs: dict[str, MemberRef], folder: Path, copy: bool, kwargs: dict[str, Any]
 ) -> MemberRef:
     """Write an adapter; the model under it is referred to, as its base where the two share their weights."""
-    member, inside = members[name], _inside(name)
+    member, inside = members[name], folder_of(name)
     below = member.get_base_model()
     other = other_of(name)
     if other and not wears_adapter(members[other]) and share_weights(member, members[other]):
@@ -231,7 +231,7 @@ def _save_wearer(
     return replace(ref, adapter=f"./{inside}-adapter")
 
 
-def _inside(name: str) -> str:
+def folder_of(name: str) -> str:
     """The folder of a member inside the trio's: guider, base; guider_1_base of a second pair."""
     return name.replace("guiders.0.", "").replace("guiders.", "guider_").replace(".", "_")
 
