@@ -14,6 +14,7 @@ from thinklogit.models import merging, trios
 from thinklogit.models.config import MemberRef
 from thinklogit.models.merging import merge
 
+QUANTIZED = {"quant_method": "bitsandbytes", "load_in_4bit": True}
 PROMPT = torch.tensor([[3, 14, 15, 9, 26, 5], [2, 7, 1, 8, 2, 8]])
 
 
@@ -112,9 +113,26 @@ def test_what_cannot_be_merged(trio, members, tmp_path):
     )
     given(adapter=str(tmp_path / "nowhere"))
     refused(f"the adapter of the guider at '{tmp_path / 'nowhere'}' could not be read", own, out)
-    given(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
-    refused("the guider is quantized, and merging would round its adapter away; merge it into the checkpoint", own, out)
+    quantized = shutil.copytree(members / "base", tmp_path / "quantized")
+    checkpoint = json.loads((quantized / "config.json").read_text()) | {"quantization_config": QUANTIZED}
+    (quantized / "config.json").write_text(json.dumps(checkpoint))
+    given(model=str(quantized))
+    refused("the guider's checkpoint is quantized, and merging would round its adapter away; compose with", own, out)
     assert not out.exists()
+
+
+def test_what_is_quantized_at_loading_is_merged_before(trio, tmp_path):
+    own = shutil.copytree(trio, tmp_path / "own")
+    config = json.loads((own / "config.json").read_text())
+    config["guiders"][0]["guider"]["quantization_config"] = QUANTIZED
+    (own / "config.json").write_text(json.dumps(config))
+    made = merge(own, tmp_path / "out")
+    assert trios.read_config(str(made.folder)).guider_refs[0].guider.quantization_config == QUANTIZED
+    plain = [
+        AutoModelForCausalLM.from_pretrained(merge(each, tmp_path / f"{i}").checkpoints["guider"])
+        for i, each in enumerate((own, trio))
+    ]
+    assert torch.equal(plain[0](PROMPT).logits, plain[1](PROMPT).logits)
 
 
 def test_a_failure_while_writing_leaves_nothing(trio, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Adapters merged into plain checkpoints: what is written can be served, quantized and drafted with anywhere."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,8 @@ class Merged(NamedTuple):
 def merge(trio: str | Path, out: str | Path) -> Merged:
     """Write a trio whose members wear no adapter: each that wore one as a plain checkpoint, others referred to.
 
-    A merged member is saved in the dtype it is loaded in: bfloat16 rounds what the adapter adds.
+    A merged member is saved in the dtype it is loaded in: bfloat16 rounds what the adapter adds. One that is to be
+    quantized at loading is merged before that, and still is to be quantized.
 
     Args:
         trio: a trio folder, or hub id.
@@ -49,10 +51,10 @@ def merge(trio: str | Path, out: str | Path) -> Merged:
 
 def _check(member: Member) -> None:
     """Before any weight is read."""
-    if member.quantization:
+    if getattr(member.config, "quantization_config", None):
         raise TrioError(
-            f"the {member.role} is quantized, and merging would round its adapter away; "
-            "merge it into the checkpoint that was quantized, and quantize again"
+            f"the {member.role}'s checkpoint is quantized, and merging would round its adapter away; "
+            "compose with the checkpoint that it was made of, merge, and quantize that"
         )
     adapter = read_adapter(*adapter_place(member), member.role)
     if reason := misfit(adapter, member.config):
@@ -71,11 +73,12 @@ def _write(config: ThinkLogitConfig, root: str, members: dict[str, Member], fold
 
 def _write_merged(member: Member, folder: Path) -> MemberRef:
     inside = folder_of(member.name)
-    model = merged(member.role, member.ref, member.root)
+    model = merged(member.role, replace(member.ref, quantization_config=None), member.root)
     model.save_pretrained(folder / inside)  # with its generation config
     if member.tokenizer is not None:
         member.tokenizer.save_pretrained(folder / inside)
-    return MemberRef(model=f"./{inside}", dtype=member.ref.dtype, config=config_values(model.config))
+    kept = replace(member.ref, revision=None, adapter=None)
+    return replace(kept, model=f"./{inside}", config=config_values(model.config))
 
 
 def merged(role: str, ref: MemberRef, root: str | Path, revision: str | None = None, **how: Any) -> Any:

@@ -92,6 +92,6 @@ def _loaded(member: Member, plain: Member | None) -> Finding:
         told = f"shares one copy of weights with the {plain.role} in transformers"
         inside = "the adapter is merged, two copies"
     if member.quantization:
-        inside = "no quantized member wears an adapter: `thinklogit merge` it before it is quantized"
+        inside = "no adapter is merged into a quantized member: `thinklogit merge` it before"
     data = {"member": member.name, "shares_with": plain.name if plain else None}
     return Finding("ok", "adapters", f"{member.role}: {told}; inside vLLM {inside}", data)
