@@ -12,7 +12,7 @@ import thinklogit
 from thinklogit.core.errors import TrioError
 from thinklogit.core.params import SamplingParams
 from thinklogit.decode.huggingface import HuggingFaceEngine
-from thinklogit.models import packing, trios
+from thinklogit.models import loading, packing, sharing, trios
 from thinklogit.models.composite import Guider, ThinkLogitForCausalLM
 from thinklogit.models.config import MemberRef
 from thinklogit.models.sharing import share_weights
@@ -42,15 +42,15 @@ def composed(members, out, guider=None, base=None, warmup_tokens=0):
     return trios.compose(members / "target", guider, base or members / "base", out, warmup_tokens=warmup_tokens).folder
 
 
-def loaded(members, name):
+def member_of(members, name):
     return AutoModelForCausalLM.from_pretrained(members / name)
 
 
 def separate(members, adapter="adapter", below="base"):
     """The same trio of three models, none of which knows another: what sharing must equal."""
-    guider = PeftModel.from_pretrained(loaded(members, below), members / adapter)
+    guider = PeftModel.from_pretrained(member_of(members, below), members / adapter)
     trio = ThinkLogitForCausalLM.from_members(
-        loaded(members, "target"), [Guider(guider, loaded(members, "base"))], warmup_tokens=0
+        member_of(members, "target"), [Guider(guider, member_of(members, "base"))], warmup_tokens=0
     )
     assert not share_weights(guider, trio.guiders[0].base)
     return trio.eval()
@@ -86,7 +86,7 @@ def test_fused_logits_are_those_of_two_models(shared, expected):
 
 
 def test_the_small_model_is_there_once(shared, expected, members):
-    small = sum(each.numel() for each in loaded(members, "base").parameters())
+    small = sum(each.numel() for each in member_of(members, "base").parameters())
     counts = [sum(each.numel() for each in model.parameters()) for model in (shared, expected)]
     assert counts[0] == counts[1] - small
     assert resident_bytes(shared) == resident_bytes(expected) - 4 * small
@@ -167,22 +167,32 @@ def test_an_adapter_that_writes_into_the_weights_is_given_its_own(tmp_path, writ
     torch.testing.assert_close(logits(model), logits(separate(own)))
 
 
+def test_offloaded_weights_are_not_shared(members, tmp_path, monkeypatch):
+    """accelerate fetches them for the layers it knows, at every step; a second body's it would not know."""
+    assert sharing.can_share(member_of(members, "base"))
+    assert not sharing.can_share(member_of(members, "base").to("meta"))
+    monkeypatch.setattr(loading, "can_share", lambda model: False)
+    model, _ = thinklogit.load(composed(members, tmp_path / "trio"))
+    assert not share_weights(model.guiders[0].guider, model.guiders[0].base)
+    assert torch.equal(logits(model), logits(separate(members)))
+
+
 def test_a_peft_model_and_the_model_it_was_made_of(members):
     """PEFT puts the adapter into the model it is given: that model, as the base, once ran with the adapter too."""
-    base = loaded(members, "base")
+    base = member_of(members, "base")
     guider = PeftModel.from_pretrained(base, members / "adapter")
-    model = ThinkLogitForCausalLM.from_members(loaded(members, "target"), [Guider(guider, base)], warmup_tokens=0)
+    model = ThinkLogitForCausalLM.from_members(member_of(members, "target"), [Guider(guider, base)], warmup_tokens=0)
     assert torch.equal(logits(model), logits(separate(members)))
     assert model.config.guider_refs[0].base.model == str(members / "base")
 
 
 def test_a_peft_model_whose_model_has_changed_is_refused(members):
-    target, base = loaded(members, "target"), loaded(members, "base")
+    target, base = member_of(members, "target"), member_of(members, "base")
     guider = get_peft_model(base, LoraConfig(target_modules=["q_proj"], bias="lora_only"))
     message = "the base is the model inside the guider's adapter, which changed its weights; load the base again"
     with pytest.raises(TrioError, match=message):
         ThinkLogitForCausalLM.from_members(target, [Guider(guider, base)])
-    base = loaded(members, "base")
+    base = member_of(members, "base")
     guider = PeftModel.from_pretrained(base, members / "adapter")
     guider.merge_adapter()
     with pytest.raises(TrioError, match=message):
@@ -202,7 +212,7 @@ def test_saved_and_loaded_again_they_still_share(shared, members, tmp_path, how)
 
 
 def test_members_from_nowhere_are_saved_once(members, tmp_path):
-    parts = [loaded(members, name) for name in ("target", "base")]
+    parts = [member_of(members, name) for name in ("target", "base")]
     for each in parts:
         each.config.name_or_path = ""
     guider = get_peft_model(parts[1], LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
