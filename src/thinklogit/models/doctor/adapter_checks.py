@@ -9,7 +9,7 @@ from thinklogit.models.config import MemberRef, ThinkLogitConfig
 from thinklogit.models.doctor.findings import Finding
 from thinklogit.models.doctor.weight_checks import Sizes
 from thinklogit.models.loading import locate
-from thinklogit.models.members import Member
+from thinklogit.models.members import Member, hub_options
 from thinklogit.models.sharing import sharing
 
 Adapters = dict[str, Adapter | TrioError]
@@ -31,7 +31,7 @@ def read_adapters(members: dict[str, Member]) -> Adapters:
 def adapter_place(member: Member) -> tuple[str, dict]:
     """Where its adapter lies: a folder or hub id, and what else loaders must be told."""
     place, where = locate(MemberRef(model=member.ref.adapter or ""), member.root)
-    return place, {key: value for key, value in where.items() if value is not None}
+    return place, {key: value for key, value in where.items() if value is not None} | hub_options([place])
 
 
 def shared_pairs(config: ThinkLogitConfig, members: dict[str, Member], adapters: Adapters) -> dict[str, str]:
