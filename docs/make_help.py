@@ -21,6 +21,7 @@ VERBS = (
     "compare",
     "table",
     "compose",
+    "merge",
     "doctor",
     "bench",
     "mini",

@@ -62,3 +62,19 @@ def save_members(folder, *, target=None, guider=None, base=None):
     save_member(folder / "guider", 2, **({"near": base_model} if same_rows else {}), **guider)
     save_member(folder / "target", 1, **{"width": 24, "layers": 3, **(target or {})})
     return folder
+
+
+def save_adapter(folder, model, seed=5, **config):
+    """Write a LoRA that matters, its B not zero, made on a copy of the model in a folder; the adapter's folder."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    shape = {"r": 4, "target_modules": "all-linear", "init_lora_weights": False}
+    worn = get_peft_model(AutoModelForCausalLM.from_pretrained(model), LoraConfig(**shape | config))
+    if config.get("bias"):
+        with torch.no_grad():
+            for weight in (each for name, each in worn.named_parameters() if name.endswith("bias")):
+                weight.normal_()
+    worn.save_pretrained(folder)
+    return folder

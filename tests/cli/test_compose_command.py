@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from pico_members import END, PAD, USER, pico_tokenizer, save_members
+from pico_members import END, PAD, USER, pico_tokenizer, save_adapter, save_members
 
 from thinklogit.models.trios import load
 
@@ -41,19 +41,20 @@ def test_several_guiders_each_with_its_own(thinklogit, members, tmp_path):
 
 
 def test_what_is_said_of_members_is_written(thinklogit, members, tmp_path):
+    adapter = save_adapter(tmp_path / "adapter", members / "base")
     four_bits = tmp_path / "four_bits.json"
     four_bits.write_text('{"quant_method": "bitsandbytes", "load_in_4bit": true}')
     said = (
         "--target-quantization", four_bits,
         "--base-quantization", four_bits.read_text(),
-        "--base-adapter", members / "guider",
+        "--base-adapter", adapter,
         "--target-dtype", "bfloat16",
     )  # fmt: skip
     assert thinklogit("compose", *the_three(members), "-o", tmp_path / "trio", *said)[0] == 0
     written = json.loads((tmp_path / "trio" / "config.json").read_text())
     base = written["guiders"][0]["base"]
     assert written["target"]["quantization_config"] == base["quantization_config"] == json.loads(four_bits.read_text())
-    assert (base["adapter"], written["target"]["dtype"]) == (str(members / "guider"), "bfloat16")
+    assert (base["adapter"], written["target"]["dtype"]) == (str(adapter), "bfloat16")
 
 
 def test_warnings_are_printed_and_the_trio_is_written(thinklogit, tmp_path):

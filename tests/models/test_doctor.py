@@ -16,6 +16,7 @@ from pico_members import (
     USER,
     USER_ID,
     pico_tokenizer,
+    save_adapter,
     save_member,
     save_members,
 )
@@ -260,10 +261,100 @@ def test_a_guider_that_is_its_base(own):
     assert about(examine(own), "ancestry") == [("warning", message)]
 
 
+def with_adapter(own, role="guider", model="base", **ref):
+    """A draft in which a member wears the adapter in the folder."""
+    worn = {role: MemberRef(str(own / model), adapter=str(own / "adapter"), **ref)}
+    return trios.draft(*(worn.get(each, own / each) for each in ("target", "guider", "base"))).config
+
+
 def test_an_adapter_makes_a_guider_of_its_base(own):
-    config = trios.draft(own / "target", MemberRef(str(own / "base"), adapter=str(own / "guider")), own / "base").config
+    save_adapter(own / "adapter", own / "base")
+    findings = examine(with_adapter(own))
     message = "guider and base are one model; guidance is what the adapter changes"
-    assert about(examine(config), "ancestry") == [("ok", message)]
+    assert about(findings, "ancestry") == [("ok", message)]
+    message = (
+        "guider: shares one copy of weights with the base in transformers; "
+        "inside vLLM the adapter is merged, two copies"
+    )
+    assert about(findings, "adapters") == [("ok", message)]
+
+
+def test_weights_that_are_shared_count_once(own):
+    save_adapter(own / "adapter", own / "base")
+    config = with_adapter(own)
+    model, _ = trios.load(trios.compose(*config_refs(config), own / "trio").folder)
+    held = next(each for each in examine(config) if each.subject == "memory").data["weight_bytes"]
+    assert sum(held.values()) == sum(each.numel() * each.element_size() for each in model.parameters())
+
+
+def config_refs(config):
+    return [MemberRef(ref.model, adapter=ref.adapter) for ref in config.member_refs.values()]
+
+
+@pytest.mark.parametrize("bias", ["none", "all"])
+def test_an_adapter_beside_weights_of_its_own(own, bias):
+    """On another checkpoint than the base, or one that writes into the weights: nothing is shared."""
+    model = "guider" if bias == "none" else "base"
+    save_adapter(own / "adapter", own / model, bias=bias)
+    findings = examine(with_adapter(own, model=model))
+    message = "guider: its adapter fits; inside vLLM the adapter is merged while it is loaded"
+    assert about(findings, "adapters") == [("ok", message)]
+    small = sum(each.size_bytes for each in stored_tensors(member_at(own / "base")).values())
+    memory = next(each for each in findings if each.subject == "memory").data["weight_bytes"]
+    assert memory["guiders.0.guider"] > memory["guiders.0.base"] == small
+
+
+def test_an_adapter_of_another_model(own):
+    save_adapter(own / "adapter", own / "guider")
+    findings = examine(with_adapter(own))
+    told = about(findings, "adapters")
+    message = f"the guider's adapter was made for {own / 'guider'}; the guider is {own / 'base'}"
+    assert told[0] == ("warning", message)
+    shutil.copytree(own / "base", own / "its-own")
+    (own / "guider").rename(own / "gone")
+    own.joinpath("its-own").rename(own / "guider")
+    file = own / "adapter" / "adapter_config.json"
+    file.write_text(file.read_text().replace(str(own / "guider"), str(own / "nowhere")))
+    assert about(examine(with_adapter(own)), "adapters")[0][0] == "note"
+
+
+@pytest.mark.parametrize(
+    ("made_on", "told"),
+    [
+        ({"width": 24}, "q_proj.lora_A.weight is 4 x 24, where the model takes 4 x 16"),
+        ({"layers": 1}, "it lacks 2 of 4 tensors, such as base_model.model.model.layers.1."),
+        ({"layers": 3}, "the model has no place for 2 of its 6 tensors, such as base_model.model.model.layers.2."),
+        (None, "Target modules"),
+    ],
+    ids=str,
+)
+def test_an_adapter_that_does_not_fit(own, made_on, told):
+    """Nothing of the weights is read: they are broken here."""
+    save_member(own / "other", 8, **(made_on or {}))
+    save_adapter(own / "adapter", own / "other", target_modules=["q_proj"])
+    if made_on is None:
+        file = own / "adapter" / "adapter_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"target_modules": ["wte"]}))
+    weights = own / "adapter" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    config = with_adapter(own)
+    [found] = [each for each in examine(config) if each.subject == "adapters"]
+    assert found.level == "error"
+    assert found.message.startswith(f"the adapter at {own / 'adapter'} does not fit the guider: ")
+    assert told in found.message
+    assert "\n" not in found.message
+    with pytest.raises(TrioError, match="these do not make a trio: the adapter at"):
+        trios.compose(own / "target", MemberRef(str(own / "base"), adapter=str(own / "adapter")), own / "base", own)
+
+
+@pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])
+def test_an_adapter_that_is_not_there_or_broken(own, file):
+    save_adapter(own / "adapter", own / "base")
+    (own / "adapter" / file).write_bytes(b"no such thing")
+    [found] = [each for each in examine(with_adapter(own)) if each.subject == "adapters"]
+    assert found.level == "error"
+    assert found.message.startswith(f"the adapter of the guider at '{own / 'adapter'}' could not be read: ")
+    assert "\n" not in found.message
 
 
 @pytest.mark.parametrize(

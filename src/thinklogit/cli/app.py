@@ -35,6 +35,7 @@ VERBS = {
     "pairs": ("pairs:pairs", "Preference pairs for ThinkLogit-DPO from graded answers; resumable."),
     "train": ("train:train", "Train the guider on preference pairs, with DPO and LoRA; resumable."),
     "compose": ("compose:compose", "Make a trio folder of a target, a guider and its base."),
+    "merge": ("merge:merge", "Make plain checkpoints of a trio's members that wear adapters."),
     "doctor": ("doctor:doctor", "Do these members go together, what will they cost, where will they fit?"),
     "bench": ("bench:bench", "How fast is guided decoding beside its target alone, on this machine?"),
     "mini": ("mini:app", "The small trio that comes with thinklogit: train your own."),

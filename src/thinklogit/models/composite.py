@@ -29,6 +29,7 @@ from thinklogit.models.config import GuiderRef, Ranges, ThinkLogitConfig
 from thinklogit.models.fusing import Fusion
 from thinklogit.models.generation import GuidedGenerationMixin
 from thinklogit.models.guidance import Guidance, Strengths, position_ids_of
+from thinklogit.models.sharing import apart
 
 
 class GuiderPair(nn.Module):
@@ -92,8 +93,12 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
         warmup_tokens: int = 100,
         backed_ranges: Ranges | None = None,
     ) -> "ThinkLogitForCausalLM":
-        """Compose models already in memory; nothing is copied."""
-        pairs = [Guider(*pair) for pair in guiders]
+        """Compose models already in memory; no weight is copied.
+
+        A guider may be a PEFT model and its base the model that was given to PEFT: they share their weights, and the
+        base runs without the adapter. Raises TrioError where the adapter has changed those weights.
+        """
+        pairs = [Guider(*apart(*pair[:2]), *pair[2:]) for pair in guiders]
         config = ThinkLogitConfig(
             target=loading.reference_to(target).settings(),
             guiders=[
@@ -139,7 +144,7 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
         """Write a trio folder that refers to the members.
 
         A member that came from nowhere, or was put in place of the one the config refers to, is written to a folder of
-        its own inside; with `copy_members`, all are.
+        its own inside; with `copy_members`, all are. An adapter is written beside, and what two members share once.
         """
         loading.save_trio(self, Path(save_directory), copy_members, kwargs)
 

@@ -4,13 +4,16 @@ A folder holds config.json, generation_config.json and the tokenizer; members ar
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from thinklogit.core.errors import TrioError
+from thinklogit.models.adapters import bare, changes_weights, put_on, wears_adapter
 from thinklogit.models.config import GuiderRef, MemberRef, ThinkLogitConfig
+from thinklogit.models.sharing import can_share, other_of, share_weights, sharing, stand
 
 PER_MEMBER = ("dtype", "torch_dtype", "device_map", "quantization_config", "attn_implementation")
 HUB = ("token", "cache_dir", "local_files_only", "force_download", "trust_remote_code")
@@ -25,10 +28,11 @@ def load_trio(cls: type, root: str | Path, config: ThinkLogitConfig | None, kwar
     if config._asked_attention is not None:
         kwargs = {"attn_implementation": config._asked_attention, **kwargs}
     shares = {name: per_member(name, kwargs[name], config) for name in PER_MEMBER if kwargs.get(name) is not None}
-    members = {}
-    for name, ref in config.member_refs.items():
-        own = {option: values[name] for option, values in shares.items() if values[name] is not None}
-        members[name] = load_member(name, ref, root, revision, {**hub, **own})
+    options = {
+        name: hub | {option: values[name] for option, values in shares.items() if values[name] is not None}
+        for name in config.member_refs
+    }
+    members = load_members(config, root, revision, options)
     model = cls(config, members)
     model.eval()
     placed = {name: getattr(member, "hf_device_map", None) for name, member in members.items()}
@@ -75,6 +79,27 @@ def _keyed_by_member(value: Mapping[str, Any], names: list[str]) -> bool:
     return bool(value) and set(value) <= {*names, "target", "guider", "base"}
 
 
+def load_members(
+    config: ThinkLogitConfig, root: str | Path, revision: str | None, options: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Load all members, each checkpoint of a pair that shares it once. `options` are for each by name."""
+    refs = config.member_refs
+    pairs = sharing(config, {name: locate(ref, root, revision) for name, ref in refs.items()})
+    pairs = {wearer: plain for wearer, plain in pairs.items() if options[wearer] == options[plain]}
+    members = {
+        name: load_member(name, ref, root, revision, options[name]) for name, ref in refs.items() if name not in pairs
+    }
+    for wearer, plain in pairs.items():
+        if not can_share(members[plain]):
+            members[wearer] = load_member(wearer, refs[wearer], root, revision, options[wearer])
+            continue
+        before = stand(members[plain])
+        members[wearer] = _with_adapter(bare(members[plain]), refs[wearer], root, wearer)
+        if stand(members[plain]) != before:  # the adapter wrote into the weights that the two share
+            members[plain] = load_member(plain, refs[plain], root, revision, options[plain])
+    return members
+
+
 def load_member(
     name: str, ref: MemberRef, root: str | Path, revision: str | None, kwargs: dict[str, Any]
 ) -> PreTrainedModel:
@@ -111,20 +136,13 @@ def quantization_config_of(values: dict[str, Any]) -> Any:
 
 
 def _with_adapter(member: PreTrainedModel, ref: MemberRef, root: str | Path, name: str) -> Any:
-    try:
-        from peft import PeftModel
-    except ImportError:
-        raise TrioError(f"the {name} has an adapter, which needs peft: pip install 'thinklogit[peft]'") from None
     place, where = locate(MemberRef(model=ref.adapter or ""), root)
-    try:
-        return PeftModel.from_pretrained(member, place, **where)
-    except (OSError, ValueError) as error:
-        raise TrioError(f"the adapter of the {name} at {place!r} could not be loaded: {_first_line(error)}") from None
+    return put_on(member, place, where, name)
 
 
 def reference_to(member: PreTrainedModel) -> MemberRef:
     """How a trio's config refers to a model in memory: by where it came from, if from anywhere."""
-    came_from = "" if hasattr(member, "peft_config") else lasting_path(member.config.name_or_path)
+    came_from = "" if wears_adapter(member) else lasting_path(member.config.name_or_path)
     return MemberRef(model=came_from, config=config_values(member.config))
 
 
@@ -147,17 +165,14 @@ def save_trio(model: Any, folder: Path, copy_members: bool, kwargs: dict[str, An
     """Write the trio; see `ThinkLogitForCausalLM.save_pretrained`."""
     folder.mkdir(parents=True, exist_ok=True)
     refs = model.config.member_refs
-    for name in refs:
-        member = model.member(name)
-        if copy_members or model._referred.get(name) is not member:
-            refs[name] = _save_member(name, member, folder, copy_members, kwargs)
-        elif refs[name].model.startswith("./"):
-            inside = Path(model.config.name_or_path) / refs[name].model
-            if not inside.is_dir():
-                raise TrioError(
-                    f"the {name} lies inside {model.config.name_or_path!r}; pass copy_members=True to save it"
-                )
-            refs[name] = _replace(refs[name], model=str(inside.resolve()))
+    members = {name: model.member(name) for name in refs}
+    for name in sorted(refs, key=lambda name: wears_adapter(members[name])):  # first what an adapter may refer to
+        if not copy_members and model._referred.get(name) is members[name]:
+            refs[name] = still_there(name, refs[name], model.config.name_or_path)
+        elif wears_adapter(members[name]):
+            refs[name] = _save_wearer(name, members, refs, folder, copy_members, kwargs)
+        else:
+            refs[name] = _save_member(name, members[name], folder, copy_members, kwargs)
     config = ThinkLogitConfig(**with_refs(model.config, refs))
     config.architectures = [type(model).__name__]
     config.save_pretrained(folder)
@@ -179,25 +194,46 @@ def with_refs(config: ThinkLogitConfig, refs: dict[str, MemberRef]) -> dict[str,
     return {"target": refs["target"].settings(), "guiders": guiders, **kept}
 
 
+def still_there(name: str, ref: MemberRef, root: str) -> MemberRef:
+    """The reference as it holds from another folder: what lies inside this trio, by its full path."""
+    for what, place in (("model", ref.model), ("adapter", ref.adapter)):
+        if place and place.startswith("./"):
+            inside = Path(root) / place
+            if not inside.is_dir():
+                raise TrioError(f"the {name} lies inside {root!r}, no folder here; pass copy_members=True to save it")
+            ref = replace(ref, **{what: str(inside.resolve())})
+    return ref
+
+
 def _save_member(name: str, member: Any, folder: Path, copy: bool, kwargs: dict[str, Any]) -> MemberRef:
-    inside = name.replace("guiders.0.", "").replace("guiders.", "guider_").replace(".", "_")
-    if hasattr(member, "peft_config"):
-        below = member.get_base_model()
-        came_from = below.config.name_or_path
-        if not came_from:
-            raise TrioError(f"the {name} wears an adapter on a model with no path: save that model first, then load it")
-        member.save_pretrained(folder / f"{inside}-adapter", **kwargs)
-        return MemberRef(
-            model=lasting_path(came_from), adapter=f"./{inside}-adapter", config=config_values(below.config)
-        )
     if not copy and member.config.name_or_path:
         return reference_to(member)
-    member.save_pretrained(folder / inside, **kwargs)
-    return MemberRef(model=f"./{inside}", config=config_values(member.config))
+    member.save_pretrained(folder / folder_of(name), **kwargs)
+    return MemberRef(model=f"./{folder_of(name)}", config=config_values(member.config))
 
 
-def _replace(ref: MemberRef, **changes: Any) -> MemberRef:
-    return MemberRef(**{**ref.__dict__, **changes})
+def _save_wearer(
+    name: str, members: dict[str, Any], refs: dict[str, MemberRef], folder: Path, copy: bool, kwargs: dict[str, Any]
+) -> MemberRef:
+    """Write an adapter; the model under it is referred to, as its base where the two share their weights."""
+    member, inside = members[name], folder_of(name)
+    below = member.get_base_model()
+    other = other_of(name)
+    if other and not wears_adapter(members[other]) and share_weights(member, members[other]):
+        ref = refs[other]
+    elif below.config.name_or_path and not copy:
+        ref = MemberRef(model=lasting_path(below.config.name_or_path), config=config_values(below.config))
+    elif any(changes_weights(config) for config in member.peft_config.values()):
+        raise TrioError(f"the {name} wears an adapter that changed the weights of its model: save that model first")
+    else:
+        ref = _save_member(name, bare(member), folder, True, kwargs)
+    member.save_pretrained(folder / f"{inside}-adapter", **kwargs)
+    return replace(ref, adapter=f"./{inside}-adapter")
+
+
+def folder_of(name: str) -> str:
+    """The folder of a member inside the trio's: guider, base; guider_1_base of a second pair."""
+    return name.replace("guiders.0.", "").replace("guiders.", "guider_").replace(".", "_")
 
 
 def _without_code(hub: dict[str, Any]) -> dict[str, Any]:

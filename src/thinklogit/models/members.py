@@ -25,7 +25,10 @@ ONE_GUIDER = 3
 
 @dataclass(frozen=True)
 class Member:
-    """One member, without its weights. `name` is that of its module, `role` what a person calls it."""
+    """One member, without its weights. `name` is that of its module, `role` what a person calls it.
+
+    `root` is the trio whose folders it refers to as "./name".
+    """
 
     name: str
     role: str
@@ -35,6 +38,7 @@ class Member:
     config: PreTrainedConfig
     generation_config: GenerationConfig
     tokenizer: PreTrainedTokenizerBase | None
+    root: str | Path = "."
 
     @cached_property
     def text_config(self) -> PreTrainedConfig:
@@ -157,7 +161,7 @@ def read_member(name: str, role: str, ref: MemberRef, root: str | Path, hub: dic
     tokenizer = _read_tokenizer(place, options)
     if name == "target" and tokenizer is None:
         raise TrioError(f"the target at {place} has no tokenizer that can be read; a trio decodes with the target's")
-    return Member(name, role, ref, place, where, config, generation_config, tokenizer)
+    return Member(name, role, ref, place, where, config, generation_config, tokenizer, root)
 
 
 def read_member_config(role: str, place: str, options: dict[str, Any]) -> PreTrainedConfig:

@@ -33,19 +33,20 @@ def pack(model: nn.Module) -> int:
     """Lay out a model's large bfloat16 linear layers on the CPU anew, in place, and return how many.
 
     Their weights are replaced, so the model can afterwards decode, but not be trained or saved. Layers that share their
-    weight with another module, such as a head tied to the embedding, and those that others have wrapped stay.
+    weight with another module, such as a head tied to the embedding, and those that others have wrapped stay. A layer
+    that stands in two members is laid out once.
     """
     users: dict[int, int] = {}
     for module in model.modules():
         for weight in module.parameters(recurse=False):
             users[id(weight)] = users.get(id(weight), 0) + 1
-    count = 0
+    packed: dict[nn.Linear, PackedLinear] = {}
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear and users[id(child.weight)] == 1 and _worthwhile(child.weight):
-                setattr(parent, name, PackedLinear(child))
-                count += 1
-    return count
+                packed[child] = packed.get(child) or PackedLinear(child)
+                setattr(parent, name, packed[child])
+    return len(packed)
 
 
 def weight_bytes(model: nn.Module) -> int:

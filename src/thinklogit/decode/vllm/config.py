@@ -13,8 +13,10 @@ from vllm.transformers_utils.model_arch_config_convertor import ModelArchConfigC
 from thinklogit.core.errors import OptionError, TrioError, unknown_name
 from thinklogit.decode.vllm import LOAD_FORMAT, requests
 from thinklogit.decode.vllm.loader import OWN_FORMAT
+from thinklogit.models.adapters import misfit, read_adapter
 from thinklogit.models.config import MemberRef, ThinkLogitConfig
 from thinklogit.models.loading import locate
+from thinklogit.models.members import role_of
 
 ADDITIONAL = "thinklogit"
 """Where `--additional-config` has the server's own alpha, warmup_tokens and schedule."""
@@ -70,7 +72,7 @@ class TrioRules(VerifyAndUpdateConfig):
         _check_parallel(trio, vllm_config.parallel_config.tensor_parallel_size)
         _check_drafter(vllm_config)
         for name in trio.member_refs:
-            member_model_config(vllm_config.model_config, name)  # what vLLM has to say of it, it says here
+            _check_member(vllm_config.model_config, name)
         requests.served = served_guidance(vllm_config)
         model_config, load_config = vllm_config.model_config, vllm_config.load_config
         model_config.logits_processors = [*(model_config.logits_processors or ()), VALIDATOR]
@@ -112,6 +114,25 @@ def _check_parallel(trio: ThinkLogitConfig, tensor_parallel: int) -> None:
                 f"tensor parallel {tensor_parallel} must divide the attention heads of every member; the {name} has "
                 f"{config.num_attention_heads}: use another --tensor-parallel-size, or --data-parallel-size"
             )
+
+
+def _check_member(whole: ModelConfig, name: str) -> None:
+    """What vLLM has to say of a member, it says here; and whether an adapter can be merged into it at loading."""
+    ref = whole.hf_config.member_refs[name]
+    if ref.adapter is None:
+        member_model_config(whole, name)
+        return
+    role = role_of(name, whole.hf_config.member_refs)
+    told = f"the {role} is quantized, and inside vLLM no adapter is merged into it; "
+    remedy = "`thinklogit merge` it into the checkpoint that is not, and quantize that"
+    if ref.quantization_config is not None:
+        raise TrioError(told + remedy)
+    model = member_model_config(whole, name).hf_config
+    if getattr(model, "quantization_config", None):
+        raise TrioError(told + remedy)
+    place, where = locate(MemberRef(model=ref.adapter), whole.model, whole.revision)
+    if reason := misfit(read_adapter(place, where, role), model):
+        raise TrioError(f"the adapter at {place} does not fit the {role}: {reason}")
 
 
 def _check_drafter(vllm_config: VllmConfig) -> None:
@@ -169,8 +190,6 @@ def _cache_config(cache_config: CacheConfig, model_config: ModelConfig) -> Cache
 
 def member_place(ref: MemberRef, root: str, revision: str | None) -> tuple[str, str | None]:
     """Folder or hub id of a member's checkpoint, with its revision; what lies inside a hub repository is fetched."""
-    if ref.adapter is not None:
-        raise TrioError(f"vLLM serves no member with an adapter; merge {ref.adapter!r} into its member first")
     if ref.quantization_config is not None:
         remedy = "compose with a checkpoint that is quantized, or use vLLM's --quantization"
         raise TrioError(f"{ref.model!r} is to be quantized by transformers while it is loaded; {remedy}")

@@ -1,12 +1,15 @@
 """vLLM's own OpenAI-compatible server on a trio: its parser, its flags, its server. Adds what the trio's files say."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thinklogit.core.errors import OptionError
 from thinklogit.models.config import ThinkLogitConfig
+from thinklogit.models.doctor.findings import listed
 from thinklogit.models.loading import locate, read_config
+from thinklogit.models.members import role_of
 from thinklogit.models.places import find_trio
 
 USAGE = "thinklogit serve --trio TRIO [flags of vllm serve]"
@@ -31,9 +34,13 @@ def launch(trio: str, guidance: Mapping[str, Any], drafts: int, flags: Sequence[
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     root = find_trio(trio)
+    config = read_config(root)
+    given_settings = settings(trio, root, config, guidance, drafts)
+    if told := merged_adapters(config):
+        print(f"thinklogit: {told}", file=sys.stderr, flush=True)
     parser = make_arg_parser(FlexibleArgumentParser(prog="thinklogit serve", usage=USAGE))
     arguments = parser.parse_args([root, *flags])
-    for name, value in settings(trio, root, read_config(root), guidance, drafts).items():
+    for name, value in given_settings.items():
         given = getattr(arguments, name)
         if name == "additional_config":
             setattr(arguments, name, _with(given, value))
@@ -64,9 +71,25 @@ def own_settings(trio: str, config: ThinkLogitConfig) -> dict[str, Any]:
     return ({"dtype": dtype} if dtype else {}) | (OF_MINI if trio == "mini" else {})
 
 
+def merged_adapters(config: ThinkLogitConfig) -> str | None:
+    """One line, where members wear adapters."""
+    refs = config.member_refs
+    wearers = [role_of(name, refs) for name, ref in refs.items() if ref.adapter is not None]
+    if not wearers:
+        return None
+    which = f"the adapter of the {wearers[0]} is" if len(wearers) == 1 else f"the adapters of {listed(wearers)} are"
+    return f"{which} merged while it is loaded: inside vLLM no member shares the weights of another"
+
+
 def drafter(config: ThinkLogitConfig, root: str, drafts: int) -> dict[str, Any]:
     """VLLM's name for the first guider as its draft model."""
-    place, where = locate(config.guider_refs[0].guider, root)
+    guider = config.guider_refs[0].guider
+    if guider.adapter is not None:
+        raise OptionError(
+            "the guider wears an adapter, without which vLLM would let it draft; "
+            "`thinklogit merge --trio TRIO -o DIR`, and let the guider of that trio draft"
+        )
+    place, where = locate(guider, root)
     if where.get("subfolder"):
         raise OptionError(f"the guider lies inside the hub repository {root}, where vLLM takes no draft model from")
     return {"method": "draft_model", "model": place, "num_speculative_tokens": drafts, **where}

@@ -15,6 +15,7 @@ from vllm.config import VllmConfig
 from vllm.model_executor.model_loader.utils import initialize_model
 
 from thinklogit.decode.vllm.config import member_config, served_guidance, served_width
+from thinklogit.decode.vllm.loader import Checkpoint
 from thinklogit.decode.vllm.requests import GuidanceOfSlots
 from thinklogit.models.fusing import Fusion
 
@@ -30,7 +31,7 @@ class ThinkLogitForCausalLM(nn.Module):
         self.own = served_guidance(vllm_config).guidance
         self.width = served_width(trio)
         self.members = nn.ModuleDict()
-        self.checkpoints: dict[nn.Module, Any] = {}
+        self.checkpoints: dict[nn.Module, Checkpoint] = {}
         self.hidden_sizes, self.dtype = [], vllm_config.model_config.dtype
         for name in trio.member_refs:
             config = member_config(vllm_config, name)
@@ -38,7 +39,7 @@ class ThinkLogitForCausalLM(nn.Module):
             with set_model_tag(called):
                 member = initialize_model(vllm_config=config, prefix=f"{prefix}{called}")
             self.members[called] = member
-            self.checkpoints[member] = config.model_config
+            self.checkpoints[member] = Checkpoint(name, config.model_config)
             self.hidden_sizes.append(config.model_config.get_hidden_size())
         self.names = {module_name(name): name for name in trio.member_refs}
         self.fusion = Fusion(trio, torch.get_default_device())

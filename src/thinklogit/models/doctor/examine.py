@@ -1,13 +1,13 @@
 """Do these members go together? Examines a trio without loading a weight.
 
-Knows in which order to ask; `token_checks` and `weight_checks` know the questions.
+Knows in which order to ask; `token_checks`, `weight_checks` and `adapter_checks` know the questions.
 """
 
 from pathlib import Path
 
 from thinklogit.core.errors import OptionError, TrioError
 from thinklogit.models.config import ThinkLogitConfig
-from thinklogit.models.doctor import token_checks, weight_checks
+from thinklogit.models.doctor import adapter_checks, token_checks, weight_checks
 from thinklogit.models.doctor.findings import Finding
 from thinklogit.models.loading import read_config
 from thinklogit.models.members import Member, hub_options, read_readable
@@ -57,10 +57,12 @@ def examine_members(
         sizes = {name: weight_checks.sizes_of(member) for name, member in members.items()}
     except TrioError as error:
         return [Finding("error", "members", str(error))]
+    adapters = adapter_checks.read_adapters(members)
     return [
         *weight_checks.check_members(config, members, sizes),
         *(finding for check in TOKEN_CHECKS for finding in check(config, members)),
         *weight_checks.check_ancestry(config, members, sizes, compare_weights),
-        *weight_checks.check_memory(config, members, sizes, batch),
+        *adapter_checks.check_adapters(config, members, adapters),
+        *weight_checks.check_memory(members, adapter_checks.held_bytes(config, members, sizes, adapters), batch),
         *weight_checks.check_cost(config, members, sizes),
     ]

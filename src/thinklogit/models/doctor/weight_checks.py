@@ -174,11 +174,8 @@ def _loaded_alike(pair: Pair) -> Iterator[Finding]:
         yield Finding("warning", "ancestry", message)
 
 
-def check_memory(
-    config: ThinkLogitConfig, members: dict[str, Member], sizes: dict[str, Sizes], batch: int
-) -> Iterator[Finding]:
-    """What the trio takes, and whether this machine has it."""
-    known = {name: its.weight_bytes for name, its in sizes.items() if its.weight_bytes is not None}
+def check_memory(members: dict[str, Member], known: dict[str, int], batch: int) -> Iterator[Finding]:
+    """What the trio takes, and whether this machine has it; `known` are the bytes of weights, where they are known."""
     per_1000 = {name: _cache(member, CACHE_TOKENS, batch) for name, member in members.items()}
     contexts = [member.context_tokens for member in members.values() if member.context_tokens is not None]
     full = min(contexts) if contexts else CACHE_TOKENS
