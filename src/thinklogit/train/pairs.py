@@ -6,6 +6,7 @@ Knows no file and no model. What is left out is counted, each by the reason.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice, takewhile
 from math import lcm
 from random import Random
@@ -73,7 +74,7 @@ def build(answers: Sequence[Answer], choice: Choice, ends: Ends) -> Built:
     Raises:
         RecordError: no pair can be made, naming what is missing and what to try.
     """
-    counts = Counts()
+    counts, ends = Counts(), cache(ends)
     usable = list(_usable(answers, choice, counts))
     by_problem: defaultdict[str, list[Answer]] = defaultdict(list)
     for answer in usable:
@@ -117,7 +118,7 @@ def _pairs_of(
     ends: Ends,
     counts: Counts,
 ) -> list[Pair]:
-    """Every pair of one kind, at most so many of a problem, each answer used as seldom as that allows."""
+    """Every pair of one kind, at most so many of a problem: each answer as seldom as can be, or the first to part."""
     kind, pairs = Kind.parse(name), []
     for problem_id, answers in by_problem.items():
         right = [answer for answer in answers if answer.correct and answer.source == kind.chosen]
@@ -128,12 +129,13 @@ def _pairs_of(
         order = Random(derive_seed(choice.seed, name, problem_id))
         order.shuffle(right)
         order.shuffle(wrong)
-        different = _different(
-            _in_turn(right, wrong), choice.cut_of(name), ends, lambda why: counts.pairs.update([(name, why)])
-        )
+        candidates = list(_in_turn(right, wrong))
+        if cut_tokens := choice.cut_of(name):  # those that part first choose how to answer; others, what to say
+            candidates.sort(key=lambda pair: _shared_tokens(pair, ends))
+        told = _different(candidates, cut_tokens, ends, lambda why: counts.pairs.update([(name, why)]))
         pairs += [
             Pair(problem_id, answers[0].prompt, name, chosen, rejected)
-            for chosen, rejected in islice(different, choice.per_problem)
+            for chosen, rejected in islice(told, choice.per_problem)
         ]
     counts.pairs[name, "found"] = len(pairs)
     return pairs
@@ -148,7 +150,7 @@ def _shares_right(answers: Sequence[Answer]) -> dict[tuple[str, str], float]:
 
 
 def _different(
-    pairs: Iterator[tuple[Answer, Answer]], cut_tokens: int, ends: Ends, count: Callable[[str], None]
+    pairs: Sequence[tuple[Answer, Answer]], cut_tokens: int, ends: Ends, count: Callable[[str], None]
 ) -> Iterator[tuple[Response, Response]]:
     """The pairs as they are trained on, without those that say the same on both sides, or the same as one before."""
     seen: set[tuple[str, str]] = set()
@@ -177,11 +179,16 @@ def _responses(pair: tuple[Answer, Answer], cut_tokens: int, ends: Ends) -> tupl
     if not cut_tokens:
         chosen, rejected = (Response(each.text, each.tokens, False, each.index) for each in pair)
         return chosen, rejected
-    texts, places = [each.text for each in pair], [ends(each.text) for each in pair]
-    same = (one == other and texts[0][:one] == texts[1][:other] for one, other in zip(*places, strict=False))
-    kept = sum(takewhile(bool, same)) + cut_tokens
-    chosen, rejected = (_cut(each, place, kept) for each, place in zip(pair, places, strict=True))
+    kept = _shared_tokens(pair, ends) + cut_tokens
+    chosen, rejected = (_cut(each, ends(each.text), kept) for each in pair)
     return chosen, rejected
+
+
+def _shared_tokens(pair: tuple[Answer, Answer], ends: Ends) -> int:
+    """How many tokens both answers begin with."""
+    one, other = (each.text for each in pair)
+    same = (here == there and one[:here] == other[:there] for here, there in zip(ends(one), ends(other), strict=False))
+    return sum(takewhile(bool, same))
 
 
 def _cut(answer: Answer, ends: Sequence[int], tokens: int) -> Response:

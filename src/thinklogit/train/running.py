@@ -7,6 +7,7 @@ checkpoints/checkpoint-N/                           to go on from; the last two
 """
 
 import json
+import os
 import shutil
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,6 +62,7 @@ def train(
     """
     about = {"guider": guider.place, "pairs": fingerprint(pairs), **settings.as_dict()}
     check_unchanged(folder, about)
+    _silence()
     from thinklogit.train.trainers import trainer_of
 
     checkpoint = last_checkpoint(folder)
@@ -129,6 +131,20 @@ def _loaded(guider: Guider, settings: TrainSettings) -> Any:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise TrioError(f"the guider at {guider.place!r} could not be loaded: {reason}") from None
+
+
+def _silence() -> None:
+    """Bars and notices of libraries, for whoever called shows how far it is."""
+    import warnings
+
+    import datasets
+    from transformers.utils import logging
+
+    os.environ["TQDM_DISABLE"] = "1"  # as TRL asks it
+    datasets.disable_progress_bars()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 @contextmanager

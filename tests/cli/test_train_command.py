@@ -1,0 +1,123 @@
+"""`thinklogit train` on the mini trio: from pairs to an adapter that guides, and what it says where it cannot."""
+
+import json
+from contextlib import suppress
+
+import pytest
+import torch
+
+from thinklogit.train import dataset
+from thinklogit.train.choice import Choice
+from thinklogit.train.pairs import Answer, build
+
+pytest_plugins = ["commands"]
+pytestmark = pytest.mark.filterwarnings("ignore")
+PROMPT = "<|user|>What does item {n} cost?<|assistant|>"
+FLAGS = [
+    "--per-device-train-batch-size",
+    "4",
+    "--gradient-accumulation-steps",
+    "1",
+    "--lora-r",
+    "4",
+    "--max-steps",
+    "3",
+]
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    answers = []
+    for n in range(8):
+        opening, prompt = f"So the price of item {n} in the list. ", PROMPT.format(n=n)
+        answers.append(Answer(f"p{n}", prompt, "target", 0, f"{opening}It must be {n}. Answer: {n}.", 16, True, True))
+        answers.append(Answer(f"p{n}", prompt, "guider", 0, f"{opening}Let me think. {n}+8={n + 8}.", 20, True, False))
+    made = build(answers, Choice(), lambda text: [])
+    folder = tmp_path_factory.mktemp("pairs")
+    dataset.write(made.pairs, dataset.card(made.pairs, made.counts, {}, []), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapter(pairs, tmp_path_factory):
+    from thinklogit.cli.app import main
+
+    folder = tmp_path_factory.mktemp("trained") / "adapter"
+    with suppress(SystemExit):
+        main(["train", "--pairs", str(pairs), "-o", str(folder), "--learning-rate", "0.01", *FLAGS])
+    return folder
+
+
+def test_the_adapter_guides_in_a_trio(thinklogit, adapter, tmp_path):
+    import thinklogit as package
+
+    outcome = thinklogit(
+        *("compose", "--target", "mini/target", "--guider", "mini/guider", "--guider-adapter", adapter),
+        *("--base", "mini/base", "-o", tmp_path / "trio"),
+    )
+    assert outcome.code == 0, outcome.err
+    trained, tokenizer = package.load(tmp_path / "trio", dtype="float32")
+    plain, _ = package.load("mini")
+    prompt = tokenizer(PROMPT.format(n=3), return_tensors="pt", add_special_tokens=False)
+    with torch.no_grad():
+        ours, theirs = (model(**prompt, alpha=1.0).logits for model in (trained, plain))
+        alone = [model(**prompt, alpha=0.0).logits for model in (trained, plain)]
+    assert not torch.allclose(ours, theirs, atol=1e-2)
+    assert torch.allclose(*alone, atol=1e-4)
+
+
+def test_the_size_of_the_adapter_is_told_first(thinklogit, pairs, tmp_path):
+    outcome = thinklogit("train", "--pairs", pairs, "-o", tmp_path / "a", "--dry-run", *FLAGS)
+    assert outcome.out.splitlines() == [
+        "LoRA of rank 4 on all linear layers: 14,784 parameters",
+        "8 pairs, the longest of 29 tokens: 3 steps on one device",
+    ]
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_is_trained_already_is_not_trained_again(thinklogit, pairs, adapter):
+    before = (adapter / "adapter_model.safetensors").read_bytes()
+    outcome = thinklogit("train", "--pairs", pairs, "-o", adapter, "--learning-rate", "0.01", *FLAGS)
+    assert outcome.code == 0
+    assert "is trained already" in outcome.err
+    assert (adapter / "adapter_model.safetensors").read_bytes() == before
+    changed = thinklogit("train", "--pairs", pairs, "-o", adapter, "--learning-rate", "0.02", *FLAGS)
+    assert "was trained with learning_rate 0.01, now 0.02; use another -o" in changed.err
+
+
+def test_the_outcome_as_json(thinklogit, pairs, tmp_path):
+    outcome = thinklogit("train", "--pairs", pairs, "-o", tmp_path / "a", "--json", "--method", "sft", *FLAGS)
+    told = json.loads(outcome.out)
+    assert (told["steps"], told["parameters"]) == (3, 14_784)
+    assert told["metrics"]["loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "no pairs given; make some with `thinklogit pairs -o DIR`"),
+        (["--pairs", "none"], "none: expected pairs in data/train.parquet, found none"),
+        (["--beta", "0"], "beta must be a number above 0; got 0.0"),
+        (["--target-modules", "wrong", "--dry-run"], "target_modules=wrong: Target modules"),
+        (["--trio", "none"], "none: expected a trio folder"),
+    ],
+)
+def test_bad_input_is_one_line(thinklogit, tmp_path, arguments, told):
+    outcome = thinklogit("train", "-o", tmp_path / "a", *arguments)
+    assert outcome.code == 1
+    assert told in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_pair_that_is_too_long_is_refused(thinklogit, pairs, tmp_path):
+    outcome = thinklogit("train", "--pairs", pairs, "-o", tmp_path / "a", "--max-length", "20", *FLAGS)
+    assert "8 of 8 pairs are longer than max_length 20, and none is cut silently; use --max-length 29" in outcome.err
+
+
+def test_a_guider_with_an_adapter_is_to_be_merged_first(thinklogit, pairs, adapter, tmp_path):
+    thinklogit(
+        *("compose", "--target", "mini/target", "--guider", "mini/guider", "--guider-adapter", adapter),
+        *("--base", "mini/base", "-o", tmp_path / "trio"),
+    )
+    outcome = thinklogit("train", "--trio", tmp_path / "trio", "--pairs", pairs, "-o", tmp_path / "b", *FLAGS)
+    assert "wears an adapter already; merge it first, with `thinklogit merge`" in outcome.err
