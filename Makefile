@@ -7,7 +7,7 @@ VLLM := .venv-vllm/bin
 INSTALLED_VLLM := .venv-vllm/installed-from
 PIP_VLLM := $(VLLM)/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt
 
-.PHONY: help demo test test-slow test-vllm check format bench bench-vllm mini-study clean bubblewrap
+.PHONY: help demo test test-slow test-vllm check format bench bench-vllm mini-study dpo-mini dpo-study clean bubblewrap
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,12 @@ bench-vllm: $(INSTALLED_VLLM) ## the same inside vLLM, on a CPU
 
 mini-study: $(INSTALLED) ## all that is claimed of the mini trio, measured on the dev split; resumable
 	@OMP_NUM_THREADS=1 $(BIN)/python bench/mini_study.py --split dev
+
+dpo-mini: $(INSTALLED) ## ThinkLogit-DPO on the mini trio: pairs, training, fused evaluation, from nothing
+	@OMP_NUM_THREADS=1 $(BIN)/python bench/dpo_study.py --part short --runs runs/dpo-mini
+
+dpo-study: $(INSTALLED) ## its ablations, beta and number of pairs, on the dev split; resumable
+	@OMP_NUM_THREADS=1 $(BIN)/python bench/dpo_study.py
 
 clean: ## remove .venv and what tools left behind
 	rm -rf .venv .venv-vllm .pytest_cache .ruff_cache .hypothesis .import_linter_cache

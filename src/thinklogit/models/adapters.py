@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,9 @@ def put_on(member: PreTrainedModel, place: str, where: dict[str, Any], name: str
     """The member with an adapter around it. Raises TrioError, naming its role."""
     peft = peft_for(name)
     try:
-        return peft.PeftModel.from_pretrained(member, place, **where)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of what peft asks transformers, no business of the caller
+            return peft.PeftModel.from_pretrained(member, place, **where)
     except (OSError, ValueError, RuntimeError) as error:  # the last for weights of another size
         raise TrioError(f"the adapter of the {name} at {place!r} could not be loaded: {_one_line(error)}") from None
 
