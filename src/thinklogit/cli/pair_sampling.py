@@ -6,10 +6,12 @@
 Weights are loaded only where an answer is missing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thinklogit.cli.options import ServerOptions, TrioOptions, quiet
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 SAMPLES = "samples"
 GRADES = ".grades.jsonl"
+AS_SERVED = {"guider": "guided"}
 DEFAULTS = {"n": 4, "temperature": 0.6, "top_p": 0.95, "seed": 0, "batch_size": 32, "engine": "hf"}
 """As `eval` decodes, which is as the paper does: arXiv 2507.12759, section 3."""
 
@@ -166,35 +169,58 @@ class Sampling:
 
     def _answer(self, source: str, requests: Sequence[runs.Request]) -> None:
         file, params = self.file(source), self.params(source)
-        if source == "guider" and self._server(source):
-            params = replace(params, mode="guided")  # a server of nothing but the guider
         before = len(self.asked) * params.n - len(requests)
-        engine = self._engine(source)
-        try:
-            with completions_bar(before, before + len(requests)) as advance:
+        with self._asking(source) as (engine, mode):
+            try:
+                with completions_bar(before, before + len(requests)) as advance:
 
-                def keep(completion: Completion) -> None:
-                    runs.append_to(file, completion)
-                    advance(completion.new_tokens)
+                    def keep(completion: Completion) -> None:
+                        runs.append_to(file, completion)
+                        advance(completion.new_tokens)
 
-                runs.decode(engine, requests, params, self.settings(source), keep)
-        except (KeyboardInterrupt, ServerError) as stopped:
-            told = f"{len(runs.kept_completions(file))} answers of the {source} are kept in {file}"
-            why = f"{stopped};" if isinstance(stopped, ServerError) else "interrupted:"
-            raise type(stopped)(f"{why} {told}; repeat the command to continue") from None
+                    runs.decode(engine, requests, replace(params, mode=mode), self.settings(source), keep)
+            except (KeyboardInterrupt, ServerError) as stopped:
+                told = f"{len(runs.kept_completions(file))} answers of the {source} are kept in {file}"
+                why = f"{stopped};" if isinstance(stopped, ServerError) else "interrupted:"
+                raise type(stopped)(f"{why} {told}; repeat the command to continue") from None
 
-    def _engine(self, source: str) -> "Engine":
+    @contextmanager
+    def _asking(self, source: str) -> Generator[tuple["Engine", str]]:
+        """Whom to ask for the answers of a source, and in which mode. A server of the guider has nothing but it."""
         if server := self._server(source):
-            return ServerOptions(server).connect(self.given["batch_size"]).engine
-        return self._trio_engine
+            yield ServerOptions(server).connect(self.given["batch_size"]).engine, AS_SERVED.get(source, source)
+        elif self.given["engine"] == "hf":
+            yield self._loaded, source
+        else:
+            with TemporaryDirectory() as folder:
+                alone = source == "guider"
+                engine: Any = self._load(self._guider_alone(folder) if alone else self.given["trio"])
+                try:
+                    yield engine, "target" if alone else source
+                finally:
+                    engine.close()  # the next one needs its memory
 
     @cached_property
-    def _trio_engine(self) -> "Engine":
-        names = ("dtype", "device_map")
-        options = TrioOptions(trio=self.given["trio"], **{name: self.given[name] for name in names})
+    def _loaded(self) -> "Engine":
+        return self._load(self.given["trio"], own_process=True)
+
+    def _load(self, trio: str | None, **how: Any) -> "Engine":
+        options = TrioOptions(trio=trio, dtype=self.given["dtype"], device_map=self.given["device_map"])
         of_engine = {name: self.given[name] for name in ("engine", "engine_args")}
-        own = {"own_process": True} if of_engine["engine"] == "hf" else {}
-        return options.load(self.given["batch_size"], **of_engine, **own).engine
+        return options.load(self.given["batch_size"], **of_engine, **how).engine
+
+    def _guider_alone(self, folder: str) -> str:
+        """A trio whose target is the guider: inside vLLM a trio answers as guided or target, and no member else."""
+        from thinklogit.models.members import read_members
+        from thinklogit.models.places import find_trio
+        from thinklogit.models.trios import compose
+
+        members = read_members(self.trio.config.member_refs, find_trio(self.given["trio"] or "mini"))
+        guider, base = (
+            replace(members[f"guiders.0.{role}"].ref, model=members[f"guiders.0.{role}"].place, config=None)
+            for role in ("guider", "base")
+        )
+        return str(compose(guider, guider, base, Path(folder) / "guider").folder)
 
     def grade(self, workers: int) -> dict[tuple[str, str, int], Grade]:
         """The grades of all answers, by source, problem and index; those that are missing are made."""
