@@ -6,7 +6,8 @@ import pytest
 
 pytest_plugins = ["commands"]
 
-VERBS = ("demo", "generate", "eval", "grade", "compare", "table", "compose", "doctor", "mini", "mini train")
+VERBS = ("demo", "generate", "eval", "grade", "compare", "table", "pairs", "train", "compose", "merge")
+VERBS += ("doctor", "mini", "mini train")
 
 
 def loaded_after(*arguments):
@@ -71,4 +72,16 @@ def test_a_missing_extra_is_named_in_one_line(command):
     assert left.returncode == 1
     assert left.stderr == (
         "thinklogit: inspect_ai is not installed; install the extra eval: pip install -c constraints.txt '.[eval]'\n"
+    )
+
+
+def test_a_missing_extra_of_train_is_named(thinklogit, monkeypatch, tmp_path):
+    def missing(*_):
+        raise ModuleNotFoundError("No module named 'trl'", name="trl")
+
+    monkeypatch.setattr("thinklogit.cli.train._guider", missing)
+    outcome = thinklogit("train", "-o", tmp_path / "a", "--dry-run")
+    assert (
+        outcome.err
+        == "thinklogit: trl is not installed; install the extra train: pip install -c constraints.txt '.[train]'\n"
     )

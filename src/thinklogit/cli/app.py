@@ -12,8 +12,11 @@ from thinklogit.core.errors import ThinkLogitError
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-OF_EVAL = ("inspect_ai", "openai", "math_verify", "scipy", "pyarrow")
-"""What only the extra `eval` installs."""
+EXTRAS = {
+    "eval": ("inspect_ai", "openai", "math_verify", "scipy", "pyarrow"),
+    "train": ("trl", "datasets", "peft", "tensorboard"),
+}
+"""What only an extra installs."""
 
 app = App(
     name="thinklogit",
@@ -69,9 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(_one_line(error))
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in OF_EVAL:
+        extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
+        if extra is None:
             raise
-        fail(f"{package} is not installed; install the extra eval: pip install -c constraints.txt '.[eval]'")
+        fail(f"{package} is not installed; install the extra {extra}: pip install -c constraints.txt '.[{extra}]'")
     except KeyboardInterrupt as interrupt:
         fail(_one_line(interrupt) or "interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
