@@ -62,7 +62,7 @@ class AnswerOptions:
         warmup_tokens: New tokens decoded without guidance there [default: the trio's].
         chat: Put prompts into the chat template, or take them as they stand [default: --chat if there is one].
         batch_size: Answers decoded, or asked of a server, side by side [default: 32].
-        engine: hf, or vllm for the guided answers of several GPUs [default: hf].
+        engine: hf, transformers, or vllm, for several GPUs [default: hf].
         engine_args: Engine arguments of vLLM's as a JSON object.
         dtype: What to load weights as [default: as each member was saved].
         device_map: Where to put the members: cpu, cuda, auto [default: cpu].
