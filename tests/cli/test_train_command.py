@@ -97,7 +97,12 @@ def test_the_outcome_as_json(thinklogit, pairs, tmp_path):
     [
         ([], "no pairs given; make some with `thinklogit pairs -o DIR`"),
         (["--pairs", "none"], "none: expected pairs in data/train.parquet, found none"),
-        (["--beta", "0"], "beta must be a number above 0; got 0.0"),
+        (["--beta", "0"], "beta must be a finite number above 0; got 0.0"),
+        (["--learning-rate", "inf"], "learning_rate must be a finite number above 0; got inf"),
+        (["--num-train-epochs", "inf"], "num_train_epochs must be a finite number above 0; got inf"),
+        (["--warmup-ratio", "1.5"], "warmup_ratio must be a share, 0 or more and below 1; got 1.5"),
+        (["--lr-scheduler-type", "cosin"], "unknown lr_scheduler_type 'cosin'; did you mean 'cosine'?"),
+        (["--seed", "-1"], "seed must be a whole number from 0 to 4294967295; got -1"),
         (["--target-modules", "wrong", "--dry-run"], "target_modules=wrong: Target modules"),
         (["--trio", "none"], "none: expected a trio folder"),
     ],
@@ -107,6 +112,32 @@ def test_bad_input_is_one_line(thinklogit, tmp_path, arguments, told):
     assert outcome.code == 1
     assert told in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_a_setting_that_could_not_work_does_not_bar_the_folder(thinklogit, pairs, tmp_path, monkeypatch):
+    """A training that ended before its first checkpoint, such as for want of memory, left its settings behind, and the
+    mended command was refused as a change of them. There is nothing to go on with, so it begins anew."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("thinklogit.train.trainers.PairTrainer.train", interrupted)
+        outcome = thinklogit("train", "--pairs", pairs, "-o", tmp_path / "a", *FLAGS)
+    assert outcome.code == 130
+    assert "interrupted: no checkpoint yet, as --save-steps is 50; repeat the command to continue" in outcome.err
+    assert thinklogit("train", "--pairs", pairs, "-o", tmp_path / "a", "--learning-rate", "0.02", *FLAGS).code == 0
+    assert json.loads((tmp_path / "a" / "training.json").read_text())["learning_rate"] == 0.02
+
+
+def test_a_learning_rate_that_yaml_reads_as_text_is_a_number(thinklogit, pairs, tmp_path):
+    """YAML takes 1e-5 for a text, for want of a point in it, and a traceback told so. It is read as --learning-rate
+    would be, and a list of target_modules as their names with commas between."""
+    config = tmp_path / "recipe.yaml"
+    config.write_text("train:\n  learning_rate: 1e-5\n  target_modules: [q_proj, v_proj]\n  lora_r: 4\n")
+    outcome = thinklogit("train", "--config", config, "--pairs", pairs, "-o", tmp_path / "a", "--dry-run")
+    assert outcome.code == 0
+    assert "LoRA of rank 4 on q_proj,v_proj" in outcome.out
 
 
 def test_a_pair_that_is_too_long_is_refused(thinklogit, pairs, tmp_path):

@@ -157,6 +157,20 @@ def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path):
     assert [each.name for each in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-4"]
 
 
+def test_a_kill_between_the_last_step_and_the_adapter_trains_no_step_more(guider, tmp_path):
+    """Killed after its last checkpoint, before the adapter was there, a training with max_steps did one step more than
+    it was asked for, and metrics.jsonl had it. The adapter is that of the last checkpoint now, without another step."""
+    settings = TrainSettings(**{**FAST.as_dict(), "max_steps": 5, "lr_scheduler_type": "constant"})
+    folder = tmp_path / "killed"
+    first = running.train(*guider, pairs(), settings, folder, lambda *_: None)
+    adapter, metrics = ((folder / name).read_bytes() for name in (running.ADAPTER, "metrics.jsonl"))
+    (folder / running.ADAPTER).unlink()
+    assert running.train(*guider, pairs(), settings, folder, lambda *_: None) == first
+    assert first.steps == 5
+    assert (folder / running.ADAPTER).read_bytes() == adapter
+    assert (folder / "metrics.jsonl").read_bytes() == metrics
+
+
 def test_a_full_disk_is_told_in_one_line(guider, tmp_path, monkeypatch):
     from safetensors import SafetensorError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thinklogit.cli.options import ServerOptions, TrioOptions, quiet
-from thinklogit.cli.progress import completions_bar
+from thinklogit.cli.progress import completions_bar, grades_bar
 from thinklogit.core.errors import OptionError, ServerError
 from thinklogit.core.params import SamplingParams
 from thinklogit.core.records import Completion, Grade
@@ -198,7 +198,7 @@ class Sampling:
 
     def grade(self, workers: int) -> dict[tuple[str, str, int], Grade]:
         """The grades of all answers, by source, problem and index; those that are missing are made."""
-        from thinklogit.evals.grading.completions import grade_completions
+        from thinklogit.evals.grading.completions import grade_completions, kept_grades
         from thinklogit.evals.grading.pool import GraderPool
 
         references = {each.id: each.reference for each in self.asked}
@@ -207,7 +207,13 @@ class Sampling:
             for source, file in self._answered():
                 answers = [one for one in runs.kept_completions(file) if one.problem_id in references]
                 out = file.with_name(file.name.removesuffix(".jsonl") + GRADES)
-                made = grade_completions(pool, self.grader, answers, references, out)
+                there = len(kept_grades(out, answers))
+                try:
+                    with grades_bar(there, len(answers)) as advance:
+                        made = grade_completions(pool, self.grader, answers, references, out, advance)
+                except KeyboardInterrupt:
+                    told = f"{len(kept_grades(out, answers))} of {len(answers)} grades are kept in {out}"
+                    raise KeyboardInterrupt(f"interrupted: {told}; repeat the command to continue") from None
                 grades |= {(source, grade.problem_id, grade.index): grade for grade in made}
         return grades
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -99,8 +99,7 @@ def train(
         json: Print the outcome as one JSON object.
         training: How.
     """
-    where = {"trio": trio, "pairs": None if pairs is None else str(pairs)}
-    given = merged(config, SECTION, where, asdict(training))
+    given = merged(config, SECTION, training, trio=trio, pairs=None if pairs is None else str(pairs))
     settings = _settings(given)
     name = given["trio"] or "mini"
     guider = _guider(name)
@@ -119,12 +118,19 @@ def train(
         running.check_unchanged(output, about)
         print(f"thinklogit: {output} is trained already; remove it, or use another -o, to train anew", file=sys.stderr)
         return
-    print(f"thinklogit: {told}; {_steps(tokenized, settings)}", file=sys.stderr)
-    with _bar() as on_step:
-        trained = running.train(
-            running.Guider(guider.place, guider.where), guider.tokenizer, tokenized, settings, output, on_step
-        )
-    _tell(trained, name, guider, output, json)
+    if running.is_first():
+        print(f"thinklogit: {told}; {_steps(tokenized, settings)}", file=sys.stderr)
+    try:
+        with _bar() as on_step:
+            trained = running.train(
+                running.Guider(guider.place, guider.where), guider.tokenizer, tokenized, settings, output, on_step
+            )
+    except KeyboardInterrupt:
+        checkpoint = running.last_checkpoint(output)
+        kept = f"{checkpoint} is kept" if checkpoint else f"no checkpoint yet, as --save-steps is {settings.save_steps}"
+        raise KeyboardInterrupt(f"interrupted: {kept}; repeat the command to continue") from None
+    if trained is not None:
+        _tell(trained, guider, output, json)
 
 
 def _settings(given: Mapping[str, Any]) -> "TrainSettings":
@@ -177,7 +183,7 @@ def _steps(pairs: Sequence["TokenizedPair"], settings: "TrainSettings") -> str:
     return f"{len(pairs)} pairs, the longest of {longest} tokens: {steps_of(pairs, settings)} steps on one device"
 
 
-def _tell(trained: Any, trio: str, guider: "Member", output: Path, json: bool) -> None:
+def _tell(trained: Any, guider: "Member", output: Path, json: bool) -> None:
     import json as json_format
 
     if json:
