@@ -1,6 +1,9 @@
 """`thinklogit train` on the mini trio: from pairs to an adapter that guides, and what it says where it cannot."""
 
 import json
+import os
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
@@ -128,6 +131,56 @@ def test_a_setting_that_could_not_work_does_not_bar_the_folder(thinklogit, pairs
     assert "interrupted: no checkpoint yet, as --save-steps is 50; repeat the command to continue" in outcome.err
     assert thinklogit("train", "--pairs", pairs, "-o", tmp_path / "a", "--learning-rate", "0.02", *FLAGS).code == 0
     assert json.loads((tmp_path / "a" / "training.json").read_text())["learning_rate"] == 0.02
+
+
+@pytest.mark.slow
+def test_processes_of_a_launcher_train_one_adapter(pairs, tmp_path):
+    """On more than one device the second process looked for the reference's log-probabilities in a folder that only the
+    first knew, and DPO ended before its first step. They lie in a folder of all now; one process tells and writes."""
+    command = [
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "-m",
+        "thinklogit",
+        "train",
+        "--pairs",
+        pairs,
+        *FLAGS,
+    ]
+    made = subprocess.run(
+        [sys.executable, *command, "-o", tmp_path / "a"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+    )
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.count("trained ") == 1
+    assert made.stderr.count("thinklogit: LoRA of rank 4") == 1
+    steps = [json.loads(line)["step"] for line in (tmp_path / "a" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3]
+    assert (tmp_path / "a" / "adapter_model.safetensors").is_file()
+
+
+def test_where_nothing_can_be_written_it_is_said_before_anything_is_loaded(thinklogit, pairs, tmp_path):
+    """With -o a file, the guider was loaded first and "make room" was advised. It is said at once, as by pairs."""
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "a"):
+        outcome = thinklogit("train", "--pairs", pairs, "-o", place, *FLAGS)
+        assert outcome.err == f"thinklogit: {place}: not a folder that you can write to; use another -o\n"
+
+
+def test_what_to_do_next_can_be_pasted_into_a_shell(thinklogit, pairs, tmp_path):
+    """The commands told after training and composing named places with spaces as they are, and a shell took them for
+    several words. They are quoted where need be."""
+    place = tmp_path / "an adapter"
+    told = thinklogit("train", "--pairs", pairs, "-o", place, *FLAGS).out
+    assert f"--guider-adapter '{place}' -o TRIO" in told
+    members = ("--target", "mini/target", "--guider", "mini/guider", "--guider-adapter", place, "--base", "mini/base")
+    told = thinklogit("compose", *members, "-o", tmp_path / "a trio").out
+    assert f"thinklogit generate --trio '{tmp_path / 'a trio'}'" in told
+    assert f"thinklogit doctor --trio '{tmp_path / 'a trio'}'" in told
 
 
 def test_a_learning_rate_that_yaml_reads_as_text_is_a_number(thinklogit, pairs, tmp_path):

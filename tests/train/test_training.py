@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -145,6 +146,22 @@ def test_sft_learns_the_chosen_answers(guider, tmp_path):
     running.train(*guider, pairs(), settings, tmp_path / "sft", lambda *_: None)
     lines = [json.loads(line) for line in (tmp_path / "sft" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["loss"] < 0.95 * lines[0]["loss"]
+
+
+def test_a_thread_that_meets_a_full_disk_prints_nothing(tmp_path, capsys):
+    """TensorBoard writes in a thread of its own, whose traceback on a full disk stood before the one line that tells of
+    it. What such a thread fails with comes up in the trainer too, and only that is told."""
+    thread = threading.Thread(target=lambda: (tmp_path / "none" / "events").write_text(""))
+
+    def write():
+        with running._full_disk_told(tmp_path):
+            thread.start()
+            thread.join()
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left"):
+        write()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path):

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -235,4 +236,4 @@ def _tell(built: "Built", choice: "Choice", output: Path, json: bool) -> None:
         print(json_format.dumps({"output": str(output), "pairs": len(built.pairs), "kinds": kept, "answers": answers}))
         return
     print(f"{len(built.pairs)} pairs in {output}: {', '.join(f'{count} {kind}' for kind, count in kept.items())}")
-    print(f"every count is in {output / 'README.md'}; now: thinklogit train --pairs {output} -o ADAPTER")
+    print(f"every count is in {output / 'README.md'}; now: thinklogit train --pairs {quote(str(output))} -o ADAPTER")

@@ -5,13 +5,14 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from thinklogit.cli.config_file import merged
 from thinklogit.cli.options import quiet
-from thinklogit.core.errors import OptionError, TrioError
+from thinklogit.core.errors import OptionError, OutputError, TrioError
 
 if TYPE_CHECKING:
     from thinklogit.models.members import Member
@@ -99,8 +100,12 @@ def train(
         json: Print the outcome as one JSON object.
         training: How.
     """
+    from thinklogit.train.dataset import is_writable
+
     given = merged(config, SECTION, training, trio=trio, pairs=None if pairs is None else str(pairs))
     settings = _settings(given)
+    if not is_writable(output):
+        raise OutputError(f"{output}: not a folder that you can write to; use another -o")
     name = given["trio"] or "mini"
     guider = _guider(name)
     if given["pairs"] is None and not dry_run:
@@ -193,7 +198,7 @@ def _tell(trained: Any, guider: "Member", output: Path, json: bool) -> None:
     margin = trained.metrics.get("rewards/margins")
     of_margin = "" if margin is None else f", margin of rewards {margin:.2f} at the end"
     print(f"trained {output} in {trained.steps} steps{of_margin}; now guide with it, beside the same base:")
-    print(f"thinklogit compose ... --guider {guider.place} --guider-adapter {output} -o TRIO")
+    print(f"thinklogit compose ... --guider {quote(guider.place)} --guider-adapter {quote(str(output))} -o TRIO")
 
 
 @contextmanager

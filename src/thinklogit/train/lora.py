@@ -1,6 +1,5 @@
 """The adapter that is trained: LoRA on a guider, and how large it is, counted without its weights."""
 
-import warnings
 from typing import Any
 
 from thinklogit.core.errors import OptionError
@@ -27,8 +26,7 @@ def count_parameters(config: Any, settings: TrainSettings) -> int:
     from peft import get_peft_model
     from transformers import AutoModelForCausalLM
 
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # what PEFT asks of transformers is not the user's to mend
+    with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
         try:
             adapted = get_peft_model(model, lora_config(settings), low_cpu_mem_usage=True)

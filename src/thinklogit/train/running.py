@@ -4,11 +4,13 @@ adapter_config.json, adapter_model.safetensors      once it is done, for PEFT
 training.json                                       every setting, and which pairs it read
 metrics.jsonl, tensorboard/                         chosen and rejected apart
 checkpoints/checkpoint-N/                           to go on from; the last two
+rows/                                               while it trains: what is read, and the reference's log-probabilities
 """
 
 import json
 import os
 import shutil
+import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -16,7 +18,7 @@ from math import ceil, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from thinklogit.core.errors import OutputError, RunChangedError, TrioError
+from thinklogit.core.errors import OutputError, RunChangedError, TrioError, room_or_place
 from thinklogit.train.examples import TokenizedPair, answered
 from thinklogit.train.settings import TrainSettings
 
@@ -156,7 +158,9 @@ def _silence() -> None:
 
 @contextmanager
 def _full_disk_told(folder: Path) -> Generator[None]:
-    """Errors of torch and safetensors too: they raise their own where a disk is full."""
+    """Errors of torch and safetensors too: they raise their own where a disk is full; TensorBoard in its own thread."""
+    before = threading.excepthook
+    threading.excepthook = lambda told: None if isinstance(told.exc_value, OSError) else before(told)
     try:
         yield
     except TrioError:
@@ -166,8 +170,10 @@ def _full_disk_told(folder: Path) -> Generator[None]:
         if not isinstance(error, OSError) and shutil.disk_usage(there).free > FULL_BELOW_BYTES:
             raise
         reason = getattr(error, "strerror", None) or "no space left on the disk"
-        told = "the last checkpoint is kept; make room, then repeat the command to continue"
+        told = f"the last checkpoint is kept; {room_or_place(error, 'repeat the command to continue')}"
         raise OutputError(f"{folder}: {reason}; {told}") from None
+    finally:
+        threading.excepthook = before
 
 
 def _is_last(checkpoint: Path) -> bool:
@@ -188,6 +194,7 @@ def _kept(folder: Path) -> Trained:
         partial.replace(folder / name)
     with safe_open(folder / ADAPTER, "pt") as weights:
         parameters = sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    shutil.rmtree(folder / "rows", ignore_errors=True)
     state = json.loads((checkpoint / LAST_WRITTEN).read_text(encoding="utf-8"))
     told = [line for line in state["log_history"] if "loss" in line]
     return Trained(parameters, state["global_step"], told[-1] if told else {})
