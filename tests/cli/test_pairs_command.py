@@ -202,6 +202,8 @@ def test_problems_of_a_file_and_near_copies_refused(thinklogit, tmp_path):
         (["--problems", "mini", "--grader", "maths"], "unknown grader 'maths'; did you mean 'math'?"),
         (["--problems", "mini", "--kinds", "both"], "unknown kind of pair 'both'"),
         (["--problems", "mini", "--mix", "1;1"], "--mix takes numbers with commas between, such as 2,1; got '1;1'"),
+        (["--problems", "mini", "--batch-size", "0"], "batch_size must be a whole number, 1 or more; got 0"),
+        (["--problems", "mini", "--workers", "0"], "workers must be a whole number, 1 or more; got 0"),
         (["--problems", "mini", "--limit", "0"], "limit must be a whole number of problems, 1 or more; got 0"),
         (["--problems", "mini", "--levels", "5"], "the problems of mini have one grader, no levels and no fields"),
         (["--problems", "none.jsonl", "--grader", "mini"], "the grader mini reads the answers to mini's problems only"),
@@ -257,7 +259,8 @@ def test_where_every_answer_is_wrong_it_is_said_and_the_answers_are_kept(thinklo
     outcome = thinklogit(*asked)
     assert outcome.code == 1
     assert "no pair of the kind target_over_guider can be made: the target has no right answer" in outcome.err
-    assert "easier problems" in outcome.err
+    assert "a larger --max-new-tokens with another -o" in outcome.err
+    assert "among 0 usable (2 unfinished, 2 empty left out)" in outcome.err
     assert len(lines(tmp_path / "p" / "samples" / "target.jsonl")) == 2
 
 

@@ -183,6 +183,22 @@ def test_what_to_do_next_can_be_pasted_into_a_shell(thinklogit, pairs, tmp_path)
     assert f"thinklogit doctor --trio '{tmp_path / 'a trio'}'" in told
 
 
+@pytest.mark.parametrize(
+    ("width", "told"), [(60, "loss 1"), (90, "loss 1, margin 2"), (120, "loss 1, margin 2, chosen 3")]
+)
+def test_the_bar_keeps_its_count_on_a_narrow_terminal(monkeypatch, capsys, width, told):
+    """On 60 columns four metrics left no room for the bar, the steps done and the time left. Fewer are shown there."""
+    from thinklogit.cli.train import _bar
+
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with _bar() as on_step:
+        on_step(7, 290, {"loss": 1.0, "rewards/margins": 2.0, "logps/chosen": 3.0})
+    shown = capsys.readouterr().err
+    assert "7/290" in shown
+    assert f"steps {told} " in shown
+
+
 def test_a_learning_rate_that_yaml_reads_as_text_is_a_number(thinklogit, pairs, tmp_path):
     """YAML takes 1e-5 for a text, for want of a point in it, and a traceback told so. It is read as --learning-rate
     would be, and a list of target_modules as their names with commas between."""

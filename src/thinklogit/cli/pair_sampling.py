@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SAMPLES = "samples"
 GRADES = ".grades.jsonl"
-DEFAULTS = {"n": 4, "temperature": 0.6, "top_p": 0.95, "seed": 0, "batch_size": 32, "engine": "hf"}
+DEFAULTS: Mapping[str, Any] = {"n": 4, "temperature": 0.6, "top_p": 0.95, "seed": 0, "batch_size": 32, "engine": "hf"}
 """As `eval` decodes, which is as the paper does: arXiv 2507.12759, section 3."""
 
 
@@ -61,6 +61,8 @@ class Sampling:
     ) -> "Sampling":
         """From a verb's options, with defaults for those not given. Raises OptionError."""
         given = {**given, **{name: value for name, value in DEFAULTS.items() if given.get(name) is None}}
+        if given["batch_size"] < 1:
+            raise OptionError(f"batch_size must be a whole number, 1 or more; got {given['batch_size']}")
         shard = Shard.parse(str(given["shard"] or "1/1"))
         part = list(asked)[shard.number - 1 :: shard.of]
         if not part:

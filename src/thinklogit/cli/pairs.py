@@ -152,6 +152,8 @@ def pairs(
         answers: Who answers.
         choice: Which answers make pairs.
     """
+    if workers < 1:
+        raise OptionError(f"workers must be a whole number, 1 or more; got {workers}")
     given = merged(config, SECTION, problems, answers, choice)
     wanted = _choice(given)
     sources = _sources(given)

@@ -216,7 +216,8 @@ def _bar() -> Generator[Callable[[int, int, Mapping[str, float]], None]]:
         def on_step(step: int, total: int, metrics: Mapping[str, float]) -> None:
             nonlocal shown
             told = _short(metrics)
-            progress.update(task, completed=step, total=total, told=told)
+            first = ", ".join(told.split(", ")[: 1 if console.width < 80 else 2 if console.width < 100 else None])
+            progress.update(task, completed=step, total=total, told=first)
             if not console.is_terminal and 10 * step // total > shown:
                 shown = 10 * step // total
                 print(f"thinklogit: step {step} of {total}; {told}", file=sys.stderr, flush=True)
