@@ -246,6 +246,25 @@ def test_a_bad_config_file_is_one_line(thinklogit, tmp_path, text, told):
     assert outcome.err.count("\n") == 1
 
 
+def test_of_several_guiders_none_is_taken_for_the_one(thinklogit, tmp_path):
+    """Of a trio with two guiders the first one's answers were sampled as the guider's, without a word, while train
+    refused such a trio. Both refuse it now."""
+    guiders = (
+        "--guider",
+        "mini/guider",
+        "--base",
+        "mini/base",
+        "--guider",
+        "mini/guider_rewarded",
+        "--base",
+        "mini/base",
+    )
+    thinklogit("compose", "--target", "mini/target", *guiders, "-o", tmp_path / "two")
+    outcome = thinklogit(*PAIRS, "--trio", tmp_path / "two", "-o", tmp_path / "p", "--dry-run")
+    assert outcome.code == 1
+    assert "has several guiders; compose a trio of the one that is to answer" in outcome.err
+
+
 def test_an_empty_problem_file_is_told(thinklogit, tmp_path):
     (tmp_path / "empty.jsonl").write_text("")
     outcome = thinklogit("pairs", "--problems", tmp_path / "empty.jsonl", "-o", tmp_path / "p")

@@ -102,6 +102,8 @@ class Sampling:
         """How one source answers. Raises OptionError."""
         from thinklogit.decode.defaults import filled_in
 
+        if source == "guider" and len(self.trio.config.guiders) > 1:
+            raise OptionError(f"{self.trio.name} has several guiders; compose a trio of the one that is to answer")
         names = ("n", "top_p", "max_new_tokens", "seed") + (("alpha", "warmup_tokens") if source == "guided" else ())
         heat = self.given.get(f"{source}_temperature")
         asked = {name: self.given[name] for name in names}

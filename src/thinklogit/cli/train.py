@@ -121,7 +121,10 @@ def train(
     if running.is_done(output):
         about = {"guider": guider.place, "pairs": running.fingerprint(tokenized), **settings.as_dict()}
         running.check_unchanged(output, about)
-        print(f"thinklogit: {output} is trained already; remove it, or use another -o, to train anew", file=sys.stderr)
+        if running.is_first():
+            print(
+                f"thinklogit: {output} is trained already; remove it, or use another -o, to train anew", file=sys.stderr
+            )
         return
     if running.is_first():
         print(f"thinklogit: {told}; {_steps(tokenized, settings)}", file=sys.stderr)
