@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,8 +101,6 @@ def test_answers_made_otherwise_are_not_mixed(thinklogit, made):
 
 
 def test_more_answers_keep_those_that_are_there(thinklogit, made, tmp_path):
-    import shutil
-
     shutil.copytree(made, tmp_path / "more")
     more = [*PAIRS, "-o", tmp_path / "more"]
     more[more.index("2")] = "3"
@@ -120,6 +119,63 @@ def test_options_of_a_file_and_flags_over_them(thinklogit, made, tmp_path):
         "pairs", "--config", config, "-o", made, "--dry-run", "--kinds", "guider_over_guider,target_over_guider"
     ).out
     assert "pairs of guider_over_guider, target_over_guider, cut (2, 0) tokens" in told
+
+
+def test_values_of_a_file_are_read_as_those_of_the_command_line(thinklogit, made, tmp_path):
+    """`problems: mini` in a file was taken for four files of one letter each, and a list of kinds, or 6e-1, which YAML
+    reads as text, ended in a traceback. Values of a file now become what the same words on the command line would.
+    """
+    config = tmp_path / "recipe.yaml"
+    config.write_text(
+        "pairs:\n  problems: mini\n  limit: '10'\n  n: 2\n  max_new_tokens: 160\n  temperature: 6e-1\n"
+        "  kinds: [guider_over_target, target_over_guider]\n  mix: [1, 2]\n  cut_tokens: 2\n  chat: true\n"
+    )
+    told = thinklogit("pairs", "--config", config, "-o", made, "--dry-run").out
+    assert "pairs of guider_over_target, target_over_guider, cut (2,) tokens" in told
+    assert "guider: 0 answers to ask for, 20 there, at temperature 0.6" in told
+
+
+def test_fewer_problems_make_pairs_of_the_answers_that_are_there(thinklogit, made, tmp_path):
+    """With a smaller --limit than before, grades of the problems now left out were called those of other answers, and
+    removing the file was advised. They are passed over, and are still there when all problems are asked for again."""
+    shutil.copytree(made, tmp_path / "p")
+    fewer = [*PAIRS, "-o", tmp_path / "p"]
+    fewer[fewer.index("10")] = "6"
+    assert thinklogit(*fewer).code == 0
+    assert (tmp_path / "p" / "data" / "train.parquet").read_bytes() != (made / "data" / "train.parquet").read_bytes()
+    assert thinklogit(*PAIRS, "-o", tmp_path / "p").code == 0
+    assert (tmp_path / "p" / "data" / "train.parquet").read_bytes() == (made / "data" / "train.parquet").read_bytes()
+
+
+def test_grades_against_another_answer_are_not_taken_over(thinklogit, tmp_path):
+    """After a mistaken answer was mended in the problems' file, the grades of before were used as they were, without a
+    word. They are refused now, and the line says which file to remove."""
+    problems = tmp_path / "problems.jsonl"
+    asked = ["pairs", "--problems", problems, "-o", tmp_path / "p", "--n", "2", "--max-new-tokens", "8"]
+    problems.write_text('{"id": "a", "problem": "pen 3 cup 4", "answer": "7"}\n')
+    thinklogit(*asked)
+    problems.write_text('{"id": "a", "problem": "pen 3 cup 4", "answer": "8"}\n')
+    assert "was graded by the answer '7' to 'a', now '8'; remove that file" in thinklogit(*asked).err
+    for grades in (tmp_path / "p" / "samples").glob("*.grades.jsonl"):
+        grades.unlink()
+    assert "was graded by" not in thinklogit(*asked).err
+
+
+def test_grading_that_is_interrupted_says_what_is_kept(thinklogit, made, tmp_path, monkeypatch):
+    """Ctrl-C while answers were graded ended in the one word "interrupted". It tells how many grades are kept, and
+    that the same command continues."""
+    shutil.copytree(made, tmp_path / "p")
+    grades = tmp_path / "p" / "samples" / "target.grades.jsonl"
+    grades.write_text("".join(grades.read_text().splitlines(keepends=True)[:5]))
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thinklogit.evals.grading.completions.as_completed", interrupted)
+    outcome = thinklogit(*PAIRS, "-o", tmp_path / "p")
+    assert outcome.code == 130
+    assert "interrupted: 5 of 20 grades are kept in" in outcome.err
+    assert "repeat the command to continue" in outcome.err
 
 
 def test_problems_of_a_file_and_near_copies_refused(thinklogit, tmp_path):
@@ -146,6 +202,11 @@ def test_problems_of_a_file_and_near_copies_refused(thinklogit, tmp_path):
         (["--problems", "mini", "--grader", "maths"], "unknown grader 'maths'; did you mean 'math'?"),
         (["--problems", "mini", "--kinds", "both"], "unknown kind of pair 'both'"),
         (["--problems", "mini", "--mix", "1;1"], "--mix takes numbers with commas between, such as 2,1; got '1;1'"),
+        (["--problems", "mini", "--batch-size", "0"], "batch_size must be a whole number, 1 or more; got 0"),
+        (["--problems", "mini", "--workers", "0"], "workers must be a whole number, 1 or more; got 0"),
+        (["--problems", "mini", "--limit", "0"], "limit must be a whole number of problems, 1 or more; got 0"),
+        (["--problems", "mini", "--levels", "5"], "the problems of mini have one grader, no levels and no fields"),
+        (["--problems", "none.jsonl", "--grader", "mini"], "the grader mini reads the answers to mini's problems only"),
         (["--problems", "mini", "--temperature", "0"], "--n 4 greedy answers are all the same"),
         (["--problems", "mini", "--shard", "3/2"], "--shard must be i/N"),
         (["--problems", "none.jsonl"], "none.jsonl: no such file"),
@@ -166,6 +227,12 @@ def test_bad_input_is_one_line(thinklogit, tmp_path, arguments, told):
     ("text", "told"),
     [
         ("", "expected a section 'pairs' of options; the file has none"),
+        ('pairs:\n  n: "four"\n', "n must be a whole number; got 'four'"),
+        ("pairs:\n  limit: 1.5\n", "limit must be a whole number; got 1.5"),
+        ("pairs:\n  chat: maybe\n", "chat must be true or false; got 'maybe'"),
+        ("pairs:\n  engine: tensorrt\n", "engine must be hf or vllm; got 'tensorrt'"),
+        ("pairs:\n  data_fields: {question: Q}\n", "data_fields must be text; got {'question': 'Q'}"),
+        ("pairs:\n  n: 2\nlimit: 3\n", "unknown section or shared option in"),
         ("pairs: [1", "line 1: expected YAML"),
         ("pairs:\n  temprature: 1\n", "unknown option in pairs of"),
     ],
@@ -177,6 +244,25 @@ def test_a_bad_config_file_is_one_line(thinklogit, tmp_path, text, told):
     assert outcome.code == 1
     assert told in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_of_several_guiders_none_is_taken_for_the_one(thinklogit, tmp_path):
+    """Of a trio with two guiders the first one's answers were sampled as the guider's, without a word, while train
+    refused such a trio. Both refuse it now."""
+    guiders = (
+        "--guider",
+        "mini/guider",
+        "--base",
+        "mini/base",
+        "--guider",
+        "mini/guider_rewarded",
+        "--base",
+        "mini/base",
+    )
+    thinklogit("compose", "--target", "mini/target", *guiders, "-o", tmp_path / "two")
+    outcome = thinklogit(*PAIRS, "--trio", tmp_path / "two", "-o", tmp_path / "p", "--dry-run")
+    assert outcome.code == 1
+    assert "has several guiders; compose a trio of the one that is to answer" in outcome.err
 
 
 def test_an_empty_problem_file_is_told(thinklogit, tmp_path):
@@ -192,7 +278,8 @@ def test_where_every_answer_is_wrong_it_is_said_and_the_answers_are_kept(thinklo
     outcome = thinklogit(*asked)
     assert outcome.code == 1
     assert "no pair of the kind target_over_guider can be made: the target has no right answer" in outcome.err
-    assert "easier problems" in outcome.err
+    assert "a larger --max-new-tokens with another -o" in outcome.err
+    assert "among 0 usable (2 unfinished, 2 empty left out)" in outcome.err
     assert len(lines(tmp_path / "p" / "samples" / "target.jsonl")) == 2
 
 

@@ -1,6 +1,9 @@
 """`thinklogit train` on the mini trio: from pairs to an adapter that guides, and what it says where it cannot."""
 
 import json
+import os
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
@@ -97,7 +100,12 @@ def test_the_outcome_as_json(thinklogit, pairs, tmp_path):
     [
         ([], "no pairs given; make some with `thinklogit pairs -o DIR`"),
         (["--pairs", "none"], "none: expected pairs in data/train.parquet, found none"),
-        (["--beta", "0"], "beta must be a number above 0; got 0.0"),
+        (["--beta", "0"], "beta must be a finite number above 0; got 0.0"),
+        (["--learning-rate", "inf"], "learning_rate must be a finite number above 0; got inf"),
+        (["--num-train-epochs", "inf"], "num_train_epochs must be a finite number above 0; got inf"),
+        (["--warmup-ratio", "1.5"], "warmup_ratio must be a share, 0 or more and below 1; got 1.5"),
+        (["--lr-scheduler-type", "cosin"], "unknown lr_scheduler_type 'cosin'; did you mean 'cosine'?"),
+        (["--seed", "-1"], "seed must be a whole number from 0 to 4294967295; got -1"),
         (["--target-modules", "wrong", "--dry-run"], "target_modules=wrong: Target modules"),
         (["--trio", "none"], "none: expected a trio folder"),
     ],
@@ -107,6 +115,98 @@ def test_bad_input_is_one_line(thinklogit, tmp_path, arguments, told):
     assert outcome.code == 1
     assert told in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_a_setting_that_could_not_work_does_not_bar_the_folder(thinklogit, pairs, tmp_path, monkeypatch):
+    """A training that ended before its first checkpoint, such as for want of memory, left its settings behind, and the
+    mended command was refused as a change of them. There is nothing to go on with, so it begins anew."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("thinklogit.train.trainers.PairTrainer.train", interrupted)
+        outcome = thinklogit("train", "--pairs", pairs, "-o", tmp_path / "a", *FLAGS)
+    assert outcome.code == 130
+    assert "interrupted: no checkpoint yet, as --save-steps is 50; repeat the command to continue" in outcome.err
+    assert thinklogit("train", "--pairs", pairs, "-o", tmp_path / "a", "--learning-rate", "0.02", *FLAGS).code == 0
+    assert json.loads((tmp_path / "a" / "training.json").read_text())["learning_rate"] == 0.02
+
+
+@pytest.mark.slow
+def test_processes_of_a_launcher_train_one_adapter(pairs, tmp_path):
+    """On more than one device the second process looked for the reference's log-probabilities in a folder that only the
+    first knew, and DPO ended before its first step. They lie in a folder of all now; one process tells and writes."""
+    command = [
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "-m",
+        "thinklogit",
+        "train",
+        "--pairs",
+        pairs,
+        *FLAGS,
+    ]
+    made = subprocess.run(
+        [sys.executable, *command, "-o", tmp_path / "a"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+    )
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.count("trained ") == 1
+    assert made.stderr.count("thinklogit: LoRA of rank 4") == 1
+    steps = [json.loads(line)["step"] for line in (tmp_path / "a" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3]
+    assert (tmp_path / "a" / "adapter_model.safetensors").is_file()
+
+
+def test_where_nothing_can_be_written_it_is_said_before_anything_is_loaded(thinklogit, pairs, tmp_path):
+    """With -o a file, the guider was loaded first and "make room" was advised. It is said at once, as by pairs."""
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "a"):
+        outcome = thinklogit("train", "--pairs", pairs, "-o", place, *FLAGS)
+        assert outcome.err == f"thinklogit: {place}: not a folder that you can write to; use another -o\n"
+
+
+def test_what_to_do_next_can_be_pasted_into_a_shell(thinklogit, pairs, tmp_path):
+    """The commands told after training and composing named places with spaces as they are, and a shell took them for
+    several words. They are quoted where need be."""
+    place = tmp_path / "an adapter"
+    told = thinklogit("train", "--pairs", pairs, "-o", place, *FLAGS).out
+    assert f"--guider-adapter '{place}' -o TRIO" in told
+    members = ("--target", "mini/target", "--guider", "mini/guider", "--guider-adapter", place, "--base", "mini/base")
+    told = thinklogit("compose", *members, "-o", tmp_path / "a trio").out
+    assert f"thinklogit generate --trio '{tmp_path / 'a trio'}'" in told
+    assert f"thinklogit doctor --trio '{tmp_path / 'a trio'}'" in told
+
+
+@pytest.mark.parametrize(
+    ("width", "told"), [(60, "loss 1"), (90, "loss 1, margin 2"), (120, "loss 1, margin 2, chosen 3")]
+)
+def test_the_bar_keeps_its_count_on_a_narrow_terminal(monkeypatch, capsys, width, told):
+    """On 60 columns four metrics left no room for the bar, the steps done and the time left. Fewer are shown there."""
+    from thinklogit.cli.train import _bar
+
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with _bar() as on_step:
+        on_step(7, 290, {"loss": 1.0, "rewards/margins": 2.0, "logps/chosen": 3.0})
+    shown = capsys.readouterr().err
+    assert "7/290" in shown
+    assert f"steps {told} " in shown
+
+
+def test_a_learning_rate_that_yaml_reads_as_text_is_a_number(thinklogit, pairs, tmp_path):
+    """YAML takes 1e-5 for a text, for want of a point in it, and a traceback told so. It is read as --learning-rate
+    would be, and a list of target_modules as their names with commas between."""
+    config = tmp_path / "recipe.yaml"
+    config.write_text("train:\n  learning_rate: 1e-5\n  target_modules: [q_proj, v_proj]\n  lora_r: 4\n")
+    outcome = thinklogit("train", "--config", config, "--pairs", pairs, "-o", tmp_path / "a", "--dry-run")
+    assert outcome.code == 0
+    assert "LoRA of rank 4 on q_proj,v_proj" in outcome.out
 
 
 def test_a_pair_that_is_too_long_is_refused(thinklogit, pairs, tmp_path):

@@ -84,6 +84,14 @@ def test_pairs_of_another_shape_are_told(folder):
         dataset.read(folder)
 
 
+def test_to_make_room_is_advised_only_where_the_disk_is_full(tmp_path):
+    """Where a folder stood in the place of the parquet file, "Is a directory; ... make room" was told. What is in the
+    way is to be mended, or another place used."""
+    (tmp_path / dataset.DATA).mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"Is a directory.*; use another -o, or mend what is there"):
+        dataset.write([], "", tmp_path)
+
+
 def test_a_full_disk_leaves_the_pairs_that_were_there(folder, monkeypatch):
     before = (folder / dataset.DATA).read_bytes()
 

@@ -46,9 +46,9 @@ def test_the_scale_is_twice_the_rank_unless_given():
     ("settings", "told"),
     [
         ({"method": "ppo"}, "method must be dpo or sft; got 'ppo'"),
-        ({"beta": 0.0}, "beta must be a number above 0; got 0.0"),
-        ({"beta": float("nan")}, "beta must be a number above 0; got nan"),
-        ({"sft_weight": -1.0}, "sft_weight must be 0 or more"),
+        ({"beta": 0.0}, "beta must be a finite number above 0; got 0.0"),
+        ({"beta": float("nan")}, "beta must be a finite number above 0; got nan"),
+        ({"sft_weight": -1.0}, "sft_weight must be a finite number, 0 or more"),
         ({"lora_r": 0}, "lora_r must be a whole number, 1 or more; got 0"),
         ({"max_steps": 0}, "max_steps must be -1"),
     ],

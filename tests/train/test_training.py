@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -147,6 +148,22 @@ def test_sft_learns_the_chosen_answers(guider, tmp_path):
     assert lines[-1]["loss"] < 0.95 * lines[0]["loss"]
 
 
+def test_a_thread_that_meets_a_full_disk_prints_nothing(tmp_path, capsys):
+    """TensorBoard writes in a thread of its own, whose traceback on a full disk stood before the one line that tells of
+    it. What such a thread fails with comes up in the trainer too, and only that is told."""
+    thread = threading.Thread(target=lambda: (tmp_path / "none" / "events").write_text(""))
+
+    def write():
+        with running._full_disk_told(tmp_path):
+            thread.start()
+            thread.join()
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left"):
+        write()
+    assert capsys.readouterr().err == ""
+
+
 def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path):
     for step, state in ((4, '{"global_step": 4}'), (8, None), (12, '{"global_st')):
         folder = tmp_path / "checkpoints" / f"checkpoint-{step}"
@@ -155,6 +172,20 @@ def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path):
             (folder / "trainer_state.json").write_text(state)
     assert running.last_checkpoint(tmp_path).name == "checkpoint-4"
     assert [each.name for each in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-4"]
+
+
+def test_a_kill_between_the_last_step_and_the_adapter_trains_no_step_more(guider, tmp_path):
+    """Killed after its last checkpoint, before the adapter was there, a training with max_steps did one step more than
+    it was asked for, and metrics.jsonl had it. The adapter is that of the last checkpoint now, without another step."""
+    settings = TrainSettings(**{**FAST.as_dict(), "max_steps": 5, "lr_scheduler_type": "constant"})
+    folder = tmp_path / "killed"
+    first = running.train(*guider, pairs(), settings, folder, lambda *_: None)
+    adapter, metrics = ((folder / name).read_bytes() for name in (running.ADAPTER, "metrics.jsonl"))
+    (folder / running.ADAPTER).unlink()
+    assert running.train(*guider, pairs(), settings, folder, lambda *_: None) == first
+    assert first.steps == 5
+    assert (folder / running.ADAPTER).read_bytes() == adapter
+    assert (folder / "metrics.jsonl").read_bytes() == metrics
 
 
 def test_a_full_disk_is_told_in_one_line(guider, tmp_path, monkeypatch):

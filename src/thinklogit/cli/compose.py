@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -114,8 +115,9 @@ def compose(
     for finding in made.findings:
         if finding.level == "warning":
             errors.print(f"warning: {finding.subject}: {finding.message}", style="yellow")
-    print(f"wrote the trio {made.folder}; see `thinklogit doctor --trio {made.folder}`, then try it:")
-    print(f'thinklogit generate --trio {made.folder} "What is 17 * 24?"')
+    place = quote(str(made.folder))
+    print(f"wrote the trio {place}; see `thinklogit doctor --trio {place}`, then try it:")
+    print(f'thinklogit generate --trio {place} "What is 17 * 24?"')
 
 
 def _quantization(role: str, given: str | None) -> dict[str, Any] | None:

@@ -2,13 +2,12 @@
 
 import json as json_format
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from thinklogit.cli.progress import grades_bar
 from thinklogit.core.errors import OptionError, unknown_name
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def _graded(
         print(f"thinklogit: {len(grades)} kept from before; to grade anew use another -o", file=sys.stderr)
     there = {grade.problem_id for grade in grades}
     try:
-        with _bar(len(grades), len(lines)) as advance:
+        with grades_bar(len(grades), len(lines)) as advance:
 
             def keep(grade: "Grade") -> None:
                 if output:
@@ -128,19 +127,6 @@ def _graded(
         kept = f"{len(grades)} of {len(lines)} grades are kept in {output}; repeat the command to continue"
         raise KeyboardInterrupt(f"interrupted: {kept}" if output else "interrupted") from None
     return grades
-
-
-@contextmanager
-def _bar(done: int, total: int) -> Generator[Callable[[], None]]:
-    """A bar where a person looks on; yields what to call as each grade comes."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("graded, left:"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=total, completed=done)
-        yield lambda: progress.advance(task)
 
 
 def _as_text(counted: "Agreement", output: Path | None) -> str:

@@ -1,6 +1,7 @@
 """`thinklogit merge`: the adapters of a trio's members become part of their weights. Knows no weights."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -24,4 +25,5 @@ def merge(*, trio: str, output: Annotated[Path, Parameter(name=["--output", "-o"
         made = merging.merge(trio, output)
     for role, folder in made.checkpoints.items():
         print(f"wrote the {role}, its adapter merged: {folder}")
-    print(f"wrote the trio {made.folder}, which refers to it; see `thinklogit doctor --trio {made.folder}`")
+    place = quote(str(made.folder))
+    print(f"wrote the trio {place}, which refers to it; see `thinklogit doctor --trio {place}`")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -217,7 +218,8 @@ def quiet(doing: str) -> Generator[None]:
     from rich.console import Console
 
     console = Console(stderr=True)
-    with console.status(f"{doing} ...") if console.is_terminal else _silence():
+    with console.status(f"{doing} ...") if console.is_terminal else _silence(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # what PEFT asks of transformers is not the user's to mend
         from transformers.utils import logging
 
         logging.disable_progress_bar()

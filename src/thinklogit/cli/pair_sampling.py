@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thinklogit.cli.options import ServerOptions, TrioOptions, quiet
-from thinklogit.cli.progress import completions_bar
+from thinklogit.cli.progress import completions_bar, grades_bar
 from thinklogit.core.errors import OptionError, ServerError
 from thinklogit.core.params import SamplingParams
 from thinklogit.core.records import Completion, Grade
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SAMPLES = "samples"
 GRADES = ".grades.jsonl"
 AS_SERVED = {"guider": "guided"}
-DEFAULTS = {"n": 4, "temperature": 0.6, "top_p": 0.95, "seed": 0, "batch_size": 32, "engine": "hf"}
+DEFAULTS: Mapping[str, Any] = {"n": 4, "temperature": 0.6, "top_p": 0.95, "seed": 0, "batch_size": 32, "engine": "hf"}
 """As `eval` decodes, which is as the paper does: arXiv 2507.12759, section 3."""
 
 
@@ -64,6 +64,8 @@ class Sampling:
     ) -> "Sampling":
         """From a verb's options, with defaults for those not given. Raises OptionError."""
         given = {**given, **{name: value for name, value in DEFAULTS.items() if given.get(name) is None}}
+        if given["batch_size"] < 1:
+            raise OptionError(f"batch_size must be a whole number, 1 or more; got {given['batch_size']}")
         shard = Shard.parse(str(given["shard"] or "1/1"))
         part = list(asked)[shard.number - 1 :: shard.of]
         if not part:
@@ -103,6 +105,8 @@ class Sampling:
         """How one source answers. Raises OptionError."""
         from thinklogit.decode.defaults import filled_in
 
+        if source == "guider" and len(self.trio.config.guiders) > 1:
+            raise OptionError(f"{self.trio.name} has several guiders; compose a trio of the one that is to answer")
         names = ("n", "top_p", "max_new_tokens", "seed") + (("alpha", "warmup_tokens") if source == "guided" else ())
         heat = self.given.get(f"{source}_temperature")
         asked = {name: self.given[name] for name in names}
@@ -224,7 +228,7 @@ class Sampling:
 
     def grade(self, workers: int) -> dict[tuple[str, str, int], Grade]:
         """The grades of all answers, by source, problem and index; those that are missing are made."""
-        from thinklogit.evals.grading.completions import grade_completions
+        from thinklogit.evals.grading.completions import grade_completions, kept_grades
         from thinklogit.evals.grading.pool import GraderPool
 
         references = {each.id: each.reference for each in self.asked}
@@ -233,7 +237,13 @@ class Sampling:
             for source, file in self._answered():
                 answers = [one for one in runs.kept_completions(file) if one.problem_id in references]
                 out = file.with_name(file.name.removesuffix(".jsonl") + GRADES)
-                made = grade_completions(pool, self.grader, answers, references, out)
+                there = len(kept_grades(out, answers))
+                try:
+                    with grades_bar(there, len(answers)) as advance:
+                        made = grade_completions(pool, self.grader, answers, references, out, advance)
+                except KeyboardInterrupt:
+                    told = f"{len(kept_grades(out, answers))} of {len(answers)} grades are kept in {out}"
+                    raise KeyboardInterrupt(f"interrupted: {told}; repeat the command to continue") from None
                 grades |= {(source, grade.problem_id, grade.index): grade for grade in made}
         return grades
 

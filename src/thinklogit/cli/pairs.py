@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -151,7 +152,9 @@ def pairs(
         answers: Who answers.
         choice: Which answers make pairs.
     """
-    given = merged(config, SECTION, asdict(problems), asdict(answers), asdict(choice))
+    if workers < 1:
+        raise OptionError(f"workers must be a whole number, 1 or more; got {workers}")
+    given = merged(config, SECTION, problems, answers, choice)
     wanted = _choice(given)
     sources = _sources(given)
     asked, refused = _asked(sources, given)
@@ -197,10 +200,10 @@ def _choice(given: Mapping[str, Any]) -> "Choice":
     return Choice(**chosen)
 
 
-def _numbers(name: str, given: Any, number: Callable[[str], Any]) -> tuple[Any, ...]:
-    """Of "1,1", or of what YAML makes of it. Raises OptionError."""
+def _numbers(name: str, given: str, number: Callable[[str], Any]) -> tuple[Any, ...]:
+    """Of "1,1". Raises OptionError."""
     try:
-        return tuple(number(part) for part in (given if isinstance(given, tuple) else str(given).split(",")))
+        return tuple(number(part) for part in given.split(","))
     except ValueError:
         option = f"--{name.replace('_', '-')}"
         raise OptionError(f"{option} takes numbers with commas between, such as 2,1; got {given!r}") from None
@@ -217,6 +220,8 @@ def _asked(sources: "Sources", given: Mapping[str, Any]) -> tuple[list["Asked"],
     from thinklogit.evals.sources import questions_of
     from thinklogit.train.held_out import near_copies
 
+    if given["limit"] is not None and given["limit"] < 1:
+        raise OptionError(f"limit must be a whole number of problems, 1 or more; got {given['limit']}")
     with quiet("reading problems"):
         asked = sources.read()[: given["limit"]]
         held_out = [question for place in given["held_out"] or () for question in questions_of(place)]
@@ -233,4 +238,4 @@ def _tell(built: "Built", choice: "Choice", output: Path, json: bool) -> None:
         print(json_format.dumps({"output": str(output), "pairs": len(built.pairs), "kinds": kept, "answers": answers}))
         return
     print(f"{len(built.pairs)} pairs in {output}: {', '.join(f'{count} {kind}' for kind, count in kept.items())}")
-    print(f"every count is in {output / 'README.md'}; now: thinklogit train --pairs {output} -o ADAPTER")
+    print(f"every count is in {output / 'README.md'}; now: thinklogit train --pairs {quote(str(output))} -o ADAPTER")

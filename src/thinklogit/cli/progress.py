@@ -1,4 +1,4 @@
-"""The bar that a person watches while completions come in; nothing where no person looks on."""
+"""The bars that a person watches while completions or grades come in; nothing where no person looks on."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -39,3 +39,16 @@ def completions_bar(done: int, total: int, shown: bool = True) -> Generator[Call
             progress.update(task, advance=1, rate=rate)
 
         yield advance
+
+
+@contextmanager
+def grades_bar(done: int, total: int) -> Generator[Callable[[], None]]:
+    """A bar where a person looks on; yields what to call as each grade comes."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("graded, left:"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total, completed=done)
+        yield lambda: progress.advance(task)

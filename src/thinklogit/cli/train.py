@@ -3,15 +3,16 @@
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from thinklogit.cli.config_file import merged
 from thinklogit.cli.options import quiet
-from thinklogit.core.errors import OptionError, TrioError
+from thinklogit.core.errors import OptionError, OutputError, TrioError
 
 if TYPE_CHECKING:
     from thinklogit.models.members import Member
@@ -99,9 +100,12 @@ def train(
         json: Print the outcome as one JSON object.
         training: How.
     """
-    where = {"trio": trio, "pairs": None if pairs is None else str(pairs)}
-    given = merged(config, SECTION, where, asdict(training))
+    from thinklogit.train.dataset import is_writable
+
+    given = merged(config, SECTION, training, trio=trio, pairs=None if pairs is None else str(pairs))
     settings = _settings(given)
+    if not is_writable(output):
+        raise OutputError(f"{output}: not a folder that you can write to; use another -o")
     name = given["trio"] or "mini"
     guider = _guider(name)
     if given["pairs"] is None and not dry_run:
@@ -117,14 +121,24 @@ def train(
     if running.is_done(output):
         about = {"guider": guider.place, "pairs": running.fingerprint(tokenized), **settings.as_dict()}
         running.check_unchanged(output, about)
-        print(f"thinklogit: {output} is trained already; remove it, or use another -o, to train anew", file=sys.stderr)
+        if running.is_first():
+            print(
+                f"thinklogit: {output} is trained already; remove it, or use another -o, to train anew", file=sys.stderr
+            )
         return
-    print(f"thinklogit: {told}; {_steps(tokenized, settings)}", file=sys.stderr)
-    with _bar() as on_step:
-        trained = running.train(
-            running.Guider(guider.place, guider.where), guider.tokenizer, tokenized, settings, output, on_step
-        )
-    _tell(trained, name, guider, output, json)
+    if running.is_first():
+        print(f"thinklogit: {told}; {_steps(tokenized, settings)}", file=sys.stderr)
+    try:
+        with _bar() as on_step:
+            trained = running.train(
+                running.Guider(guider.place, guider.where), guider.tokenizer, tokenized, settings, output, on_step
+            )
+    except KeyboardInterrupt:
+        checkpoint = running.last_checkpoint(output)
+        kept = f"{checkpoint} is kept" if checkpoint else f"no checkpoint yet, as --save-steps is {settings.save_steps}"
+        raise KeyboardInterrupt(f"interrupted: {kept}; repeat the command to continue") from None
+    if trained is not None:
+        _tell(trained, guider, output, json)
 
 
 def _settings(given: Mapping[str, Any]) -> "TrainSettings":
@@ -177,7 +191,7 @@ def _steps(pairs: Sequence["TokenizedPair"], settings: "TrainSettings") -> str:
     return f"{len(pairs)} pairs, the longest of {longest} tokens: {steps_of(pairs, settings)} steps on one device"
 
 
-def _tell(trained: Any, trio: str, guider: "Member", output: Path, json: bool) -> None:
+def _tell(trained: Any, guider: "Member", output: Path, json: bool) -> None:
     import json as json_format
 
     if json:
@@ -187,7 +201,7 @@ def _tell(trained: Any, trio: str, guider: "Member", output: Path, json: bool) -
     margin = trained.metrics.get("rewards/margins")
     of_margin = "" if margin is None else f", margin of rewards {margin:.2f} at the end"
     print(f"trained {output} in {trained.steps} steps{of_margin}; now guide with it, beside the same base:")
-    print(f"thinklogit compose ... --guider {guider.place} --guider-adapter {output} -o TRIO")
+    print(f"thinklogit compose ... --guider {quote(guider.place)} --guider-adapter {quote(str(output))} -o TRIO")
 
 
 @contextmanager
@@ -205,7 +219,8 @@ def _bar() -> Generator[Callable[[int, int, Mapping[str, float]], None]]:
         def on_step(step: int, total: int, metrics: Mapping[str, float]) -> None:
             nonlocal shown
             told = _short(metrics)
-            progress.update(task, completed=step, total=total, told=told)
+            first = ", ".join(told.split(", ")[: 1 if console.width < 80 else 2 if console.width < 100 else None])
+            progress.update(task, completed=step, total=total, told=first)
             if not console.is_terminal and 10 * step // total > shown:
                 shown = 10 * step // total
                 print(f"thinklogit: step {step} of {total}; {told}", file=sys.stderr, flush=True)

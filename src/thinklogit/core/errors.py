@@ -17,6 +17,7 @@ with a code other than 0; a traceback is for our mistakes only.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from errno import EDQUOT, ENOSPC
 
 
 class ThinkLogitError(Exception):
@@ -64,6 +65,12 @@ class SandboxError(ThinkLogitError):
 
 class EvaluationError(ThinkLogitError):
     """An evaluation that cannot go on; what was finished is kept."""
+
+
+def room_or_place(error: BaseException, room: str) -> str:
+    """What to do where nothing can be written: make room where the disk is full, else use another place."""
+    full = getattr(error, "errno", None) in (None, ENOSPC, EDQUOT)
+    return f"make room, then {room}" if full else "use another -o, or mend what is there"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> OptionError:

@@ -55,8 +55,14 @@ class Sources(NamedTuple):
             raise OptionError("no problems given; name a .jsonl, .json, .csv or .parquet file, hf://..., or mini")
         prompt = PROMPTS[self.graded_by]
         if self.places == ("mini",):
+            if self.graded_by != "mini" or self.levels is not None or self.fields is not None:
+                raise OptionError("the problems of mini have one grader, no levels and no fields; leave those out")
             found = world.problems("train")
             return [Asked(problem.id, problem.question, prompt(problem), problem.id) for problem in found]
+        if self.graded_by == "mini":
+            raise OptionError(
+                "the grader mini reads the answers to mini's problems only; use math or letter for others"
+            )
         fields = FieldMap.of(self.fields)
         of_each = [self._kept(place, read_problems(place, fields=fields)) for place in self.places]
         several = len(of_each) > 1

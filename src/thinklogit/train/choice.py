@@ -9,6 +9,7 @@ Source: ThinkLogit-DPO, arXiv 2507.12759, section 2.2, whose training set mixes 
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from thinklogit.core.errors import OptionError, unknown_name
@@ -75,8 +76,8 @@ class Choice:
         """Refuse what cannot be. Raises OptionError."""
         if not self.kinds or len({Kind.parse(kind) for kind in self.kinds}) < len(self.kinds):
             raise OptionError(f"expected kinds of pair, each once; got {', '.join(self.kinds) or 'none'}")
-        if self.mix is not None and (len(self.mix) != len(self.kinds) or not all(part > 0 for part in self.mix)):
-            raise OptionError(f"mix takes a number above 0 for each of {', '.join(self.kinds)}; got {self.mix}")
+        if self.mix is not None and (len(self.mix) != len(self.kinds) or not all(0 < part < inf for part in self.mix)):
+            raise OptionError(f"mix takes a finite number above 0 for each of {', '.join(self.kinds)}; got {self.mix}")
         for name, least in (("per_problem", 1), ("min_tokens", 0), ("max_tokens", 0)):
             if getattr(self, name) < least:
                 raise OptionError(f"{name} must be a whole number, {least} or more; got {getattr(self, name)}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thinklogit.core.errors import OutputError, RecordError
+from thinklogit.core.errors import OutputError, RecordError, room_or_place
 from thinklogit.train.pairs import Counts, Pair
 
 DATA = Path("data") / "train.parquet"
@@ -29,7 +29,7 @@ def write(pairs: Sequence[Pair], card: str, folder: Path) -> None:
         written.write_text(card, encoding="utf-8")
         written.replace(folder / CARD)
     except OSError as error:
-        told = "the answers and grades are kept; make room, then repeat the command"
+        told = f"the answers and grades are kept; {room_or_place(error, 'repeat the command')}"
         raise OutputError(f"{folder}: {error.strerror or error}; {told}") from None
 
 

@@ -81,7 +81,7 @@ def build(answers: Sequence[Answer], choice: Choice, ends: Ends) -> Built:
         by_problem[answer.problem_id].append(answer)
     shares = _shares_right(answers)
     found = {kind: _pairs_of(kind, by_problem, shares, choice, ends, counts) for kind in choice.kinds}
-    _check_found(found, usable, choice)
+    _check_found(found, usable, choice, counts)
     pairs = _mixed(found, choice, counts)
     Random(derive_seed(choice.seed, "order")).shuffle(pairs)
     return Built(pairs, counts)
@@ -197,7 +197,7 @@ def _cut(answer: Answer, ends: Sequence[int], tokens: int) -> Response:
     return Response(answer.text[: ends[tokens - 1]], tokens, True, answer.index)
 
 
-def _check_found(found: Mapping[str, Sequence[Pair]], usable: Sequence[Answer], choice: Choice) -> None:
+def _check_found(found: Mapping[str, Sequence[Pair]], usable: Sequence[Answer], choice: Choice, counts: Counts) -> None:
     empty = [name for name, pairs in found.items() if not pairs]
     if not empty or (len(empty) < len(found) and choice.mix is None):
         return
@@ -215,7 +215,14 @@ def _check_found(found: Mapping[str, Sequence[Pair]], usable: Sequence[Answer], 
     else:
         why = f"no problem has both a right answer of the {kind.chosen} and a wrong one of the {kind.rejected}"
         remedy = "more answers of each problem (--n), or more problems"
-    raise RecordError(f"no pair of the kind {kind.name} can be made: {why} among {len(usable)} usable; try {remedy}")
+    left_out = Counter[str]()
+    for (_, reason), count in counts.answers.items():
+        left_out[reason] += count if reason not in ("right", "wrong") else 0
+    if left_out["unfinished"] > len(usable):
+        remedy = "a larger --max-new-tokens with another -o"
+    told = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
+    among = f"among {len(usable)} usable" + (f" ({told} left out)" if told else "")
+    raise RecordError(f"no pair of the kind {kind.name} can be made: {why} {among}; try {remedy}")
 
 
 def _mixed(found: Mapping[str, list[Pair]], choice: Choice, counts: Counts) -> list[Pair]:

@@ -4,19 +4,21 @@ adapter_config.json, adapter_model.safetensors      once it is done, for PEFT
 training.json                                       every setting, and which pairs it read
 metrics.jsonl, tensorboard/                         chosen and rejected apart
 checkpoints/checkpoint-N/                           to go on from; the last two
+rows/                                               while it trains: what is read, and the reference's log-probabilities
 """
 
 import json
 import os
 import shutil
+import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from thinklogit.core.errors import OutputError, RunChangedError, TrioError
+from thinklogit.core.errors import OutputError, RunChangedError, TrioError, room_or_place
 from thinklogit.train.examples import TokenizedPair, answered
 from thinklogit.train.settings import TrainSettings
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from thinklogit.train.trainers import OnStep
 
 ADAPTER = "adapter_model.safetensors"
+KEPT = ("README.md", "adapter_config.json", ADAPTER)
 TRAINING = "training.json"
 LAST_WRITTEN = "trainer_state.json"
 """A checkpoint that a kill left half written lacks it: transformers writes it after all else."""
@@ -52,8 +55,8 @@ def train(
     settings: TrainSettings,
     folder: Path,
     on_step: "OnStep",
-) -> Trained:
-    """Train an adapter of a guider on pairs, or finish one that was cut short.
+) -> Trained | None:
+    """Train an adapter of a guider on pairs, or finish one that was cut short; None on all devices but the first.
 
     Raises:
         RunChangedError: the folder holds a training with other settings or of other pairs.
@@ -68,14 +71,17 @@ def train(
     checkpoint = last_checkpoint(folder)
     with _full_disk_told(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _write_json(folder / TRAINING, about)
-        trainer = trainer_of(_loaded(guider, settings), tokenizer, pairs, settings, folder, on_step)
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        if trainer.is_world_process_zero():
-            _keep(trainer, folder)
-    parameters = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
-    told = [line for line in trainer.state.log_history if "loss" in line]
-    return Trained(parameters, trainer.state.global_step, told[-1] if told else {})
+        if is_first():
+            _write_json(folder / TRAINING, about)
+        if checkpoint is None or not _is_last(checkpoint):
+            trainer = trainer_of(_loaded(guider, settings), tokenizer, pairs, settings, folder, on_step)
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        return _kept(folder) if is_first() else None
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and tells: of several that a launcher started, one for each device."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def fingerprint(pairs: Sequence[TokenizedPair]) -> str:
@@ -89,8 +95,11 @@ def is_done(folder: Path) -> bool:
 
 
 def check_unchanged(folder: Path, about: Mapping[str, Any]) -> None:
-    """Refuse to go on with another training. Raises RunChangedError, which tells the differences."""
-    if not (folder / TRAINING).is_file():
+    """Refuse to go on with another training. Raises RunChangedError, which tells the differences.
+
+    One that ended before its first checkpoint, such as of a setting that cannot work, left nothing to go on with.
+    """
+    if not (folder / TRAINING).is_file() or not (is_done(folder) or last_checkpoint(folder)):
         return
     was = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
     changes = [f"{name} {was.get(name)}, now {about.get(name)}" for name in about if was.get(name) != about.get(name)]
@@ -149,7 +158,9 @@ def _silence() -> None:
 
 @contextmanager
 def _full_disk_told(folder: Path) -> Generator[None]:
-    """Errors of torch and safetensors too: they raise their own where a disk is full."""
+    """Errors of torch and safetensors too: they raise their own where a disk is full; TensorBoard in its own thread."""
+    before = threading.excepthook
+    threading.excepthook = lambda told: None if isinstance(told.exc_value, OSError) else before(told)
     try:
         yield
     except TrioError:
@@ -159,18 +170,34 @@ def _full_disk_told(folder: Path) -> Generator[None]:
         if not isinstance(error, OSError) and shutil.disk_usage(there).free > FULL_BELOW_BYTES:
             raise
         reason = getattr(error, "strerror", None) or "no space left on the disk"
-        told = "the last checkpoint is kept; make room, then repeat the command to continue"
+        told = f"the last checkpoint is kept; {room_or_place(error, 'repeat the command to continue')}"
         raise OutputError(f"{folder}: {reason}; {told}") from None
+    finally:
+        threading.excepthook = before
 
 
-def _keep(trainer: Any, folder: Path) -> None:
-    """The adapter; its weights come last, for they say that it is done."""
-    partial = folder / ".adapter.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    trainer.model.save_pretrained(partial)
-    for file in sorted(partial.iterdir(), key=lambda file: file.name == ADAPTER):
-        file.replace(folder / file.name)
-    partial.rmdir()
+def _is_last(checkpoint: Path) -> bool:
+    """Whether all steps were done at it. Gone on with, transformers would do one more before it looks."""
+    state = json.loads((checkpoint / LAST_WRITTEN).read_text(encoding="utf-8"))
+    return state["global_step"] >= state["max_steps"]
+
+
+def _kept(folder: Path) -> Trained:
+    """The last checkpoint's adapter, in the folder; its weights come last, for they say that it is done."""
+    from safetensors import safe_open
+
+    checkpoint = last_checkpoint(folder)
+    assert checkpoint is not None
+    for name in KEPT:
+        partial = folder / f".{name}.partial"
+        shutil.copyfile(checkpoint / name, partial)
+        partial.replace(folder / name)
+    with safe_open(folder / ADAPTER, "pt") as weights:
+        parameters = sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    shutil.rmtree(folder / "rows", ignore_errors=True)
+    state = json.loads((checkpoint / LAST_WRITTEN).read_text(encoding="utf-8"))
+    told = [line for line in state["log_history"] if "loss" in line]
+    return Trained(parameters, state["global_step"], told[-1] if told else {})
 
 
 def _write_json(file: Path, values: Mapping[str, Any]) -> None:

@@ -1,11 +1,22 @@
 """How a guider is trained: every setting by its name in TRL, PEFT and transformers. Knows none of them."""
 
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
-from thinklogit.core.errors import OptionError
+from thinklogit.core.errors import OptionError, unknown_name
 
 METHODS = ("dpo", "sft")
+SCHEDULES = (
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
+)
+"""Those of transformers' that need to be told nothing more."""
 RANK = 64
 """On all linear layers of a 1.5B Qwen2 73.9M parameters; arXiv 2507.12759 publishes 78M, and nothing else."""
 
@@ -63,11 +74,18 @@ class TrainSettings:
         if self.method not in METHODS:
             raise OptionError(f"method must be dpo or sft; got {self.method!r}")
         for name in ("beta", "learning_rate", "num_train_epochs"):
-            if not getattr(self, name) > 0:
-                raise OptionError(f"{name} must be a number above 0; got {getattr(self, name)}")
-        for name in ("sft_weight", "lora_alpha", "lora_dropout", "warmup_ratio"):
-            if not getattr(self, name) >= 0:
-                raise OptionError(f"{name} must be 0 or more; got {getattr(self, name)}")
+            if not 0 < getattr(self, name) < inf:
+                raise OptionError(f"{name} must be a finite number above 0; got {getattr(self, name)}")
+        for name in ("sft_weight", "lora_alpha"):
+            if not 0 <= getattr(self, name) < inf:
+                raise OptionError(f"{name} must be a finite number, 0 or more; got {getattr(self, name)}")
+        for name in ("lora_dropout", "warmup_ratio"):
+            if not 0 <= getattr(self, name) < 1:
+                raise OptionError(f"{name} must be a share, 0 or more and below 1; got {getattr(self, name)}")
+        if self.lr_scheduler_type not in SCHEDULES:
+            raise unknown_name("lr_scheduler_type", self.lr_scheduler_type, SCHEDULES)
+        if not 0 <= self.seed < 2**32:
+            raise OptionError(f"seed must be a whole number from 0 to 4294967295; got {self.seed}")
         for name in (
             "per_device_train_batch_size",
             "gradient_accumulation_steps",

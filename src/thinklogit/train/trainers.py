@@ -1,6 +1,7 @@
 """TRL's trainers on pairs that are tokenized already, and what they tell while they train."""
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from thinklogit.train.settings import TrainSettings
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 BOARD = "tensorboard"
+ROWS = "rows"
 SAME_NAME = (
     "learning_rate",
     "lr_scheduler_type",
@@ -67,13 +69,26 @@ def trainer_of(
     trainer = make(
         model,
         args=args,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=_in_file(rows, folder / ROWS),
         processing_class=tokenizer,
         peft_config=lora_config(settings),
         callbacks=[Telling(folder, on_step), _board(folder)],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _in_file(rows: list[dict[str, Any]], folder: Path) -> Dataset:
+    """Rows in a file of this process, in a folder of all.
+
+    Beside it the first process leaves the reference's log-probabilities for the others. For rows in memory it would
+    leave them in a folder of its own that no other process finds.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{os.environ.get('RANK', '0')}.arrow"
+    return Dataset.from_list(rows).map(
+        lambda row: row, cache_file_name=str(file), load_from_cache_file=False, keep_in_memory=False
+    )
 
 
 def _arguments(settings: TrainSettings, folder: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Completions in a file of records, graded into another: what an earlier call graded is kept."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
 from pathlib import Path
 
@@ -10,18 +11,43 @@ from thinklogit.evals.grading.pool import GraderPool
 
 
 def kept_grades(out: Path, completions: Sequence[Completion]) -> list[Grade]:
-    """What an earlier call graded, whole lines only. Raises RecordError, and RunChangedError for other completions."""
+    """What an earlier call graded of these, whole lines only. Raises RecordError; RunChangedError for other texts."""
     if not out.is_file():
         return []
     drop_torn_line(Grade, out)
     texts = {(completion.problem_id, completion.index): completion.text for completion in completions}
-    kept = list(read_records(Grade, out))
+    kept = [grade for grade in read_records(Grade, out) if (grade.problem_id, grade.index) in texts]
     for grade in kept:
-        if texts.get((grade.problem_id, grade.index)) != grade.completion:
+        if texts[grade.problem_id, grade.index] != grade.completion:
             raise RunChangedError(
                 f"{out} grades another answer {grade.index} to {grade.problem_id!r}; remove that file to grade anew"
             )
     return kept
+
+
+def check_graded_alike(out: Path, kind: str, references: Mapping[str, str]) -> None:
+    """Keep beside `out` what its grades are held against, and refuse to add others to them.
+
+    Raises RunChangedError, OutputError.
+    """
+    note, known = out.with_suffix(".json"), {}
+    if out.is_file() and note.is_file():
+        was = json.loads(note.read_text(encoding="utf-8"))
+        known = was["references"]
+        changes = [] if was["grader"] == kind else [f"{was['grader']}, now {kind}"]
+        changes += [
+            f"the answer {known[name]!r:.60} to {name!r:.60}, now {answer!r:.60}"
+            for name, answer in references.items()
+            if known.get(name, answer) != answer
+        ]
+        if changes:
+            raise RunChangedError(f"{out} was graded by {changes[0]}; remove that file to grade anew")
+    partial = note.with_name(f".{note.name}.partial")
+    try:
+        partial.write_text(json.dumps({"grader": kind, "references": {**known, **references}}), encoding="utf-8")
+        partial.replace(note)
+    except OSError as error:
+        raise OutputError(f"{note}: {error.strerror}; make room, then repeat the command to continue") from None
 
 
 def grade_completions(
@@ -30,12 +56,15 @@ def grade_completions(
     completions: Sequence[Completion],
     references: Mapping[str, str],
     out: Path,
+    on_grade: Callable[[], None],
 ) -> list[Grade]:
     """Grade what is not graded in `out` yet, each into it as it comes. Returns all grades, in no order.
 
     Raises:
         OutputError: a full disk; what was graded is kept.
+        RunChangedError: the file holds grades of another grader, or against other answers.
     """
+    check_graded_alike(out, kind, references)
     grades = kept_grades(out, completions)
     there = {(grade.problem_id, grade.index) for grade in grades}
     futures = {
@@ -53,4 +82,5 @@ def grade_completions(
             told = f"grades kept there: {len(grades)}; make room, then repeat the command to continue"
             raise OutputError(f"{out}: {error.strerror}; {told}") from None
         grades.append(grade)
+        on_grade()
     return grades
