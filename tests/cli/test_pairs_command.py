@@ -156,6 +156,9 @@ def test_grades_against_another_answer_are_not_taken_over(thinklogit, tmp_path):
     thinklogit(*asked)
     problems.write_text('{"id": "a", "problem": "pen 3 cup 4", "answer": "8"}\n')
     assert "was graded by the answer '7' to 'a', now '8'; remove that file" in thinklogit(*asked).err
+    note = tmp_path / "p" / "samples" / "target.grades.json"
+    note.write_text(note.read_text()[:40])
+    assert "target.grades.json: cannot be read; remove it and target.grades.jsonl" in thinklogit(*asked).err
     for grades in (tmp_path / "p" / "samples").glob("*.grades.jsonl"):
         grades.unlink()
     assert "was graded by" not in thinklogit(*asked).err

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import number_tokenizer, pico
 
-from thinklogit.core.errors import OutputError, RunChangedError
+from thinklogit.core.errors import OutputError, RecordError, RunChangedError
 from thinklogit.train import running
 from thinklogit.train.examples import TokenizedPair
 from thinklogit.train.settings import TrainSettings
@@ -162,6 +162,14 @@ def test_a_thread_that_meets_a_full_disk_prints_nothing(tmp_path, capsys):
     with pytest.raises(OutputError, match="No space left"):
         write()
     assert capsys.readouterr().err == ""
+
+
+def test_settings_that_cannot_be_read_are_told(tmp_path):
+    """A training.json spoilt by hand ended in a traceback of json's. One line names the file."""
+    (tmp_path / running.ADAPTER).touch()
+    (tmp_path / "training.json").write_text('{"beta": ')
+    with pytest.raises(RecordError, match=r"training\.json: cannot be read; use another -o, or restore that file"):
+        running.check_unchanged(tmp_path, {"beta": 0.1})
 
 
 def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path):

@@ -18,7 +18,7 @@ from math import ceil, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from thinklogit.core.errors import OutputError, RunChangedError, TrioError, room_or_place
+from thinklogit.core.errors import OutputError, RecordError, RunChangedError, TrioError, room_or_place
 from thinklogit.train.examples import TokenizedPair, answered
 from thinklogit.train.settings import TrainSettings
 
@@ -95,13 +95,16 @@ def is_done(folder: Path) -> bool:
 
 
 def check_unchanged(folder: Path, about: Mapping[str, Any]) -> None:
-    """Refuse to go on with another training. Raises RunChangedError, which tells the differences.
+    """Refuse to go on with another training. Raises RecordError, and RunChangedError, which tells the differences.
 
     One that ended before its first checkpoint, such as of a setting that cannot work, left nothing to go on with.
     """
     if not (folder / TRAINING).is_file() or not (is_done(folder) or last_checkpoint(folder)):
         return
-    was = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+    try:
+        was = dict(json.loads((folder / TRAINING).read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise RecordError(f"{folder / TRAINING}: cannot be read; use another -o, or restore that file") from None
     changes = [f"{name} {was.get(name)}, now {about.get(name)}" for name in about if was.get(name) != about.get(name)]
     if changes:
         remedy = "use another -o, or the same settings and pairs"

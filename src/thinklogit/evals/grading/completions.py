@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
 from pathlib import Path
 
-from thinklogit.core.errors import OutputError, RunChangedError
+from thinklogit.core.errors import OutputError, RecordError, RunChangedError
 from thinklogit.core.records import Completion, Grade, append_record, drop_torn_line, read_records
 from thinklogit.evals.grading.pool import GraderPool
 
@@ -28,12 +28,15 @@ def kept_grades(out: Path, completions: Sequence[Completion]) -> list[Grade]:
 def check_graded_alike(out: Path, kind: str, references: Mapping[str, str]) -> None:
     """Keep beside `out` what its grades are held against, and refuse to add others to them.
 
-    Raises RunChangedError, OutputError.
+    Raises RunChangedError, RecordError, OutputError.
     """
     note, known = out.with_suffix(".json"), {}
     if out.is_file() and note.is_file():
-        was = json.loads(note.read_text(encoding="utf-8"))
-        known = was["references"]
+        try:
+            was = json.loads(note.read_text(encoding="utf-8"))
+            known = was["references"]
+        except (ValueError, KeyError, TypeError):
+            raise RecordError(f"{note}: cannot be read; remove it and {out.name} to grade anew") from None
         changes = [] if was["grader"] == kind else [f"{was['grader']}, now {kind}"]
         changes += [
             f"the answer {known[name]!r:.60} to {name!r:.60}, now {answer!r:.60}"
