@@ -99,8 +99,8 @@ def card(pairs: Sequence[Pair], counts: Counts, about: Mapping[str, Any], refuse
             "```",
             "",
             "A response that was cut (`chosen_cut`, `rejected_cut`) does not end where it stops; one that was not ends",
-            "with the guider's end token, which is not written here. `thinklogit train` heeds that; TRL by itself would append",
-            "an end token to both.",
+            "with the guider's end token, which is not written here. `thinklogit train` heeds that; TRL alone would",
+            "append an end token to both.",
             "",
         ]
     )
