@@ -217,7 +217,7 @@ from transformers import AutoTokenizer
 
 warnings.filterwarnings("ignore")
 sys.path.insert(0, {tests!r})
-from train.test_training import FAST, pairs
+from train.test_running import FAST, pairs
 from thinklogit.train import running
 
 place, tokenizer = running.Guider({place!r}, {{}}), AutoTokenizer.from_pretrained({place!r})
