@@ -2,7 +2,7 @@
 
     python bench/dpo_study.py --part short             the recipe beside its baselines: `make dpo-mini`
     python bench/dpo_study.py                          every variant, on dev: `make dpo-study`
-    python bench/dpo_study.py --split report --record  once a release: the figures of docs/dpo.md
+    python bench/dpo_study.py --part seeds --split report --record     once a release: what is claimed
 
 Everything goes through `thinklogit pairs`, `train`, `compose` and what `eval` is made of; avg@8 and pass@8 at
 temperature 0.6. Can be killed at any moment and started again.
@@ -87,13 +87,13 @@ def cells(chosen: Sequence[Variant], trios: Mapping[str, str], part: str) -> Ite
     yield Cell("guider", "mini", "guider")
     for warmup in (0, 12):
         yield Cell(f"{BASELINE}, warm-up {warmup}", "mini", warmup=warmup)
-    if part != "short":
+    if part == "all":
         yield Cell("RFT guider", trios["rewarded"], "guider")
         for warmup in (0, 12):
             yield Cell(f"{BASELINE}, RFT guider, warm-up {warmup}", trios["rewarded"], warmup=warmup)
     for variant in chosen:
         yield Cell(f"{variant.name}, warm-up 0", trios[variant.name])
-        if RECIPE_NAME in variant.name:
+        if variant.name == RECIPE_NAME or (RECIPE_NAME in variant.name and part == "all"):
             yield Cell(f"{variant.name}, warm-up 12", trios[variant.name], warmup=12)
     yield Cell(f"{RECIPE_NAME}: its guider alone", trios[RECIPE_NAME], "guider")
 
