@@ -53,6 +53,7 @@ def test_chosen_is_right_and_rejected_is_wrong_by_the_graders_of_eval(made):
         assert not world.grade(problem, row["rejected"]).correct
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_file_in_batches_of_any_size(thinklogit, made, tmp_path):
     again = [*PAIRS, "-o", str(tmp_path / "again")]
     again[again.index("64")] = "7"
@@ -82,6 +83,7 @@ def test_a_dry_run_says_what_would_be_asked(thinklogit, made, tmp_path):
     assert "guider: 0 answers to ask for, 20 there" in thinklogit(*PAIRS, "-o", made, "--dry-run").out
 
 
+@pytest.mark.slow
 def test_shards_answer_apart_and_become_the_pairs_of_all(thinklogit, made, tmp_path):
     folder = tmp_path / "sharded"
     for shard in ("1/2", "2/2"):
