@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tokenizers import Tokenizer
+from tokenizers.models import BPE
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from thinklogit.models.token_bytes import backend_of, token_bytes
@@ -61,6 +62,8 @@ class Reader:
         self._tokenizer.encode_special_tokens = tokenizer.split_special_tokens
         # Post-processors add special tokens, which are not asked for, and may trim spaces from offsets.
         self._tokenizer.post_processor = None
+        # Others than byte pairs are chosen by the whole word, which may end far away.
+        self._joins_in_words = isinstance(self._tokenizer.model, BPE)
         added = (each.content for each in self._tokenizer.get_added_tokens_decoder().values())
         self._unsettled_bytes = max([UNSETTLED_BYTES, *(2 * len(content.encode()) for content in added)])
 
@@ -87,7 +90,7 @@ class Reader:
             if start == 0:
                 return None
             new = self._cut(text, start)
-            joint = _joint(before, new, start, settled, changed)
+            joint = _joint(before, new, start, settled, changed, self._joins_in_words)
             if joint is not None:
                 kept, dropped = joint
                 return Reading(text, before.ids[:kept] + new.ids[dropped:], before.ends[:kept] + new.ends[dropped:])
@@ -142,12 +145,14 @@ class Joint(NamedTuple):
     dropped: int
 
 
-def _joint(old: Reading, new: Reading, start: int, settled: int, changed: int) -> Joint | None:
+def _joint(old: Reading, new: Reading, start: int, settled: int, changed: int, in_words: bool) -> Joint | None:
     """The first boundary, within the settled part, after which both cuts have the same tokens for a while."""
     boundaries = [start, *new.ends]
     for dropped in range(bisect_right(boundaries, settled)):
         kept = bisect_right(old.ends, boundaries[dropped])
         if kept == 0 or old.ends[kept - 1] != boundaries[dropped]:
+            continue
+        if not in_words and not new.text.startswith(b" ", boundaries[dropped]):
             continue
         ours, theirs = slice(kept, kept + AGREEING), slice(dropped, dropped + AGREEING)
         ends = old.ends[ours]
@@ -187,13 +192,20 @@ def _ends(
     ends, end = [], 0
     for index, (said, (_, stop)) in enumerate(zip(spoken, offsets, strict=True)):
         follows = offsets[index + 1][0] if index + 1 < len(offsets) else len(characters.text)
-        if said and text.startswith(said, end):
-            end += len(said)
-        elif follows >= stop:  # else the next token has a part of the same character
+        split = follows < stop  # the next token has a part of the same character
+        after = end + len(said or b"")
+        if said and text.startswith(said, end) and _within(characters.starts, after, stop, split):
+            end = after
+        elif not split:
             end = max(end, characters.starts[stop])
         end = _over_dropped(characters, end, follows)
         ends.append(end)
     return ends
+
+
+def _within(starts: list[int], end: int, stop: int, split: bool) -> bool:
+    """Whether a token that matches the text ends in its last character. A space put before the text may match, too."""
+    return starts[max(0, stop - 1)] < end < starts[stop] + (not split)
 
 
 def _over_dropped(characters: Characters, end: int, follows: int) -> int:
