@@ -1,6 +1,7 @@
 """Reading a growing text piece by piece gives what the tokenizer makes of all of it, and says where tokens end."""
 
 import codecs
+import copy
 from itertools import pairwise
 
 import pytest
@@ -17,9 +18,41 @@ READERS = {kind: Reader(small_tokenizer(kind)) for kind in BUILDERS}
 
 FRAGMENTS = [
     *(word for line in LINES for word in line.split(" ")),
-    *(" ", "  ", "        ", "\n", "\n\n", "\t", "\r\n", "\u00a0", "\u3000", ". ", ", ", "...", "=====", "-", "'s", "'"),
+    *(
+        " ",
+        "  ",
+        "        ",
+        "\n",
+        "\n\n",
+        "\t",
+        "\r\n",
+        "\u00a0",
+        "\u3000",
+        ". ",
+        ", ",
+        "...",
+        "=====",
+        "-",
+        "'s",
+        "'",
+    ),
     *("1", "234", "56789", "1234567890123", "½", "٣", "x2y", "camelCase", "_", "supercalifragilistic", "ﬁ", "①"),
-    *("e\u0301", "\u0301", "\u0338", "=", "한", "\u1112\u1161\u11ab", "你好世界", "。", "ก็", "👩‍👩‍👧", "🙂", "🇩🇪", "\ufffd", "\0"),
+    *(
+        "e\u0301",
+        "\u0301",
+        "\u0338",
+        "=",
+        "한",
+        "\u1112\u1161\u11ab",
+        "你好世界",
+        "。",
+        "ก็",
+        "👩‍👩‍👧",
+        "🙂",
+        "🇩🇪",
+        "\ufffd",
+        "\0",
+    ),
     *(END, "<|en", "d|>", THINK, "<thi", "nk>", "<mask>", "<ma", "sk>", "<unk>", "<0x41>", "▁", "##ing", "Ġ"),
 ]
 TEXTS = st.lists(st.sampled_from(FRAGMENTS), max_size=60).map("".join)
@@ -130,11 +163,19 @@ def test_spaces_that_a_special_token_takes_with_it_are_its_own():
     assert ends("groups of digits", "a <mask>  b") == [("a", 1), ("<mask>", 10), ("b", 11)]
 
 
-def test_the_readers_tokenizer_is_a_copy():
-    """A user who turns truncation on must not cut the reader's text short."""
-    tokenizer = small_tokenizer("groups of digits")
+def test_truncation_that_a_user_turned_on_does_not_cut_the_text_short():
+    """Truncation stays with a fast tokenizer after the call that asked for it."""
+    tokenizer = copy.deepcopy(small_tokenizer("groups of digits"))
     tokenizer("one two three", truncation=True, max_length=2)
-    assert len(READERS["groups of digits"].read(b"one two three").ids) > 2
+    assert len(Reader(tokenizer).read(b"one two three").ids) > 2
+
+
+def test_literal_special_tokens_are_text_where_the_tokenizer_says_so():
+    tokenizer = copy.deepcopy(small_tokenizer("groups of digits"))
+    assert len(Reader(tokenizer).read(END.encode()).ids) == 1
+    tokenizer.split_special_tokens = True
+    assert Reader(tokenizer).read(END.encode()).ids == tokenizer(END, add_special_tokens=False)["input_ids"]
+    assert len(Reader(tokenizer).read(END.encode()).ids) > 1
 
 
 def test_a_tokenizer_that_cannot_be_read_as_bytes_is_refused():

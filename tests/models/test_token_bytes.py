@@ -55,7 +55,7 @@ def test_added_tokens_that_are_not_special_are_text():
 
 def test_pieces_with_a_sign_for_a_space():
     assert spoken("SentencePiece", "▁answer", "▁", "<0x0A>", "<0xFF>") == [b" answer", b" ", b"\n", b"\xff"]
-    assert spoken("Unigram", "▁the", "▁") == [b" the", b" "]
+    assert spoken("Unigram", "▁let", "▁") == [b" let", b" "]
     assert special_tokens(small_tokenizer("Unigram"))[0] == "<unk>"
 
 
@@ -67,7 +67,7 @@ def test_without_byte_fallback_the_name_of_a_byte_is_text():
 
 
 def test_word_pieces_begin_a_word_or_go_on_with_it():
-    assert spoken("WordPiece", "the", "##e", "[UNK]") == [b" the", b"e", None]
+    assert spoken("WordPiece", "let", "##e", "[UNK]") == [b" let", b"e", None]
 
 
 def test_holes_between_ids_stand_for_nothing():
@@ -102,7 +102,7 @@ def test_tokens_that_are_no_bytes_are_refused(decoder, found):
 
 
 def test_a_slow_tokenizer_is_refused():
-    with pytest.raises(TrioError, match="object is not: save it as tokenizer.json"):
+    with pytest.raises(TrioError, match="object is not: save it"):
         token_bytes(object())
 
 

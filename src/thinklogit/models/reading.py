@@ -117,8 +117,10 @@ def _alike(text: bytes, other: bytes) -> int:
 
 
 def _places(reading: Reading, before: int) -> Iterator[int]:
-    """Boundaries of a reading, from the last that is not after `before` backwards, where letters, digits, spaces or
-    signs end and others begin."""
+    """Where letters, digits, spaces or signs end and others begin, between two tokens; the last ones first.
+
+    From the last boundary that is not after `before`.
+    """
     for index in range(bisect_right(reading.ends, before) - 1, -1, -1):
         place = reading.ends[index]
         left = reading.text[max(0, place - 4) : place].decode(errors="replace")[-1:]
