@@ -103,17 +103,52 @@ def test_a_text_read_piece_by_piece(kind, text, step):
     assert reading == READERS[kind].read(text)
 
 
-@KINDS
-def test_of_a_long_text_the_end_alone_is_read_again(kind, monkeypatch):
-    reader, text = READERS[kind], (LONG * 4).encode()
-    before = reader.read(text[:-1])
-    starts = []
-    cut = Reader._cut
+@pytest.fixture
+def windows(monkeypatch):
+    """Where each cut that a reader makes from now on begins."""
+    starts, cut = [], Reader._cut
     monkeypatch.setattr(Reader, "_cut", lambda self, text, start: starts.append(start) or cut(self, text, start))
+    return starts
+
+
+@KINDS
+@pytest.mark.parametrize("ending", ["", ". No,", "🙂" * 3])
+def test_of_a_long_text_the_end_alone_is_read_again(kind, ending, windows):
+    """Also where the last reading was of another ending."""
+    reader, text = READERS[kind], (LONG * 4).encode()
+    before = reader.read(text[:-8] + ending.encode())
+    windows.clear()
     assert reader.read(text, before).ids == whole(kind, text)
-    assert len(starts) == 1
-    assert len(text) - starts[0] < 300
-    assert reader.read(text, before=reader.read(text)).ids == whole(kind, text)
+    assert len(windows) == 1
+    assert len(text) - windows[0] < 300
+
+
+@KINDS
+@pytest.mark.parametrize("word", ["世界🙂", "ab'c", "x  ", "نعم-", "12,", " =\u0338"])
+def test_runs_of_one_kind_grow(kind, word, windows):
+    text, reading = (LINES[0] + word * 30).encode(), None
+    for length in range(len(LINES[0]), len(text), 3):
+        reading = READERS[kind].read(text[:length], reading)
+        assert reading.ids == whole(kind, text[:length])
+    assert all(text[start] & 0xC0 != 0x80 for start in windows), "a window begins inside a character"
+
+
+def test_a_run_of_spaces_after_a_word():
+    """A run read by itself has a space of the tokenizer's before it, and every joint within it looks alike."""
+    for spaces in range(4, 120, 3):
+        text = (LINES[0] + "x" + " " * spaces + "y z, and more of it: 1, 2, 3, 4, 5.").encode()
+        before = READERS["SentencePiece"].read(text[:-1])
+        assert READERS["SentencePiece"].read(text, before).ids == whole("SentencePiece", text)
+
+
+def test_an_added_token_that_is_completed_late():
+    """Its beginning was cut as text, in which a window might begin."""
+    tokenizer = copy.deepcopy(small_tokenizer("groups of digits"))
+    long = "<|" + "a mark of several words, " * 4 + "|>"
+    tokenizer.add_special_tokens({"additional_special_tokens": [long]})
+    reader = Reader(tokenizer)
+    before = reader.read((LONG + long[:-1]).encode())
+    assert reader.read((LONG + long).encode(), before).ids[-1] == tokenizer.convert_tokens_to_ids(long)
 
 
 @pytest.mark.parametrize("kind", BYTE_LEVEL)

@@ -1,5 +1,7 @@
 """What ids stand for: bytes of text, or nothing but a role."""
 
+import copy
+
 import pytest
 from small_tokenizers import BUILDERS, BYTE_LEVEL, END, LINES, THINK, small_tokenizer
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -50,6 +52,9 @@ def test_a_letter_of_a_byte_level_vocabulary_is_a_byte():
 
 def test_added_tokens_that_are_not_special_are_text():
     assert spoken("groups of digits", THINK, " " * 8, "<mask>") == [THINK.encode(), b" " * 8, b"<mask>"]
+    tokenizer = copy.deepcopy(small_tokenizer("groups of digits"))
+    tokenizer.add_tokens(["é"])
+    assert token_bytes(tokenizer)[-1] == "é".encode()  # not the byte whose letter that is
     assert spoken("SentencePiece", THINK, END) == [THINK.encode(), None]
 
 

@@ -11,7 +11,6 @@ for the pair at the joint, the new one for what follows.
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from tokenizers import Tokenizer
@@ -90,7 +89,7 @@ class Reader:
             if start == 0:
                 return None
             new = self._cut(text, start)
-            joint = _joint(before, new, start, settled, changed, self._joins_in_words)
+            joint = _joint(before, new, start, settled, self._joins_in_words)
             if joint is not None:
                 kept, dropped = joint
                 return Reading(text, before.ids[:kept] + new.ids[dropped:], before.ends[:kept] + new.ends[dropped:])
@@ -125,13 +124,8 @@ def _places(reading: Reading, before: int) -> Iterator[int]:
         place = reading.ends[index]
         left = reading.text[max(0, place - 4) : place].decode(errors="replace")[-1:]
         right = reading.text[place : place + 4].decode(errors="replace")[:1]
-        if left and right and "\ufffd" not in (left, right) and _differ(left, right):
+        if left and right and "\ufffd" not in (left, right) and _kind(left) != _kind(right):
             yield place
-
-
-def _differ(left: str, right: str) -> bool:
-    """Whether one kind of character ends and another begins; a mark, such as an accent, begins nothing."""
-    return unicodedata.category(right)[0] != "M" and _kind(left) != _kind(right)
 
 
 def _kind(character: str) -> str:
@@ -147,7 +141,7 @@ class Joint(NamedTuple):
     dropped: int
 
 
-def _joint(old: Reading, new: Reading, start: int, settled: int, changed: int, in_words: bool) -> Joint | None:
+def _joint(old: Reading, new: Reading, start: int, settled: int, in_words: bool) -> Joint | None:
     """The first boundary, within the settled part, after which both cuts have the same tokens for a while."""
     boundaries = [start, *new.ends]
     for dropped in range(bisect_right(boundaries, settled)):
@@ -157,11 +151,8 @@ def _joint(old: Reading, new: Reading, start: int, settled: int, changed: int, i
         if not in_words and not new.text.startswith(b" ", boundaries[dropped]):
             continue
         ours, theirs = slice(kept, kept + AGREEING), slice(dropped, dropped + AGREEING)
-        ends = old.ends[ours]
-        if len(ends) < AGREEING or ends[-1] > changed:
-            return None
-        grows = all(left < right for left, right in pairwise([boundaries[dropped], *ends]))
-        if grows and ends == new.ends[theirs] and old.ids[ours] == new.ids[theirs]:
+        alike = old.ids[ours] == new.ids[theirs] and old.ends[ours] == new.ends[theirs]
+        if alike and len(old.ids[ours]) == AGREEING:
             return Joint(kept, dropped)
     return None
 
