@@ -53,8 +53,8 @@ def test_a_letter_of_a_byte_level_vocabulary_is_a_byte():
 def test_added_tokens_that_are_not_special_are_text():
     assert spoken("groups of digits", THINK, " " * 8, "<mask>") == [THINK.encode(), b" " * 8, b"<mask>"]
     tokenizer = copy.deepcopy(small_tokenizer("groups of digits"))
-    tokenizer.add_tokens(["é"])
-    assert token_bytes(tokenizer)[-1] == "é".encode()  # not the byte whose letter that is
+    tokenizer.add_tokens(["éé"])
+    assert token_bytes(tokenizer)[-1] == "éé".encode()  # not the bytes whose letters these are
     assert spoken("SentencePiece", THINK, END) == [THINK.encode(), None]
 
 
