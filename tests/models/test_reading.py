@@ -8,6 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from small_tokenizers import BUILDERS, BYTE_LEVEL, END, LINES, THINK, small_tokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from thinklogit.core.errors import TrioError
 from thinklogit.models.reading import Reader, Reading
@@ -139,6 +141,19 @@ def test_a_run_of_spaces_after_a_word():
         text = (LINES[0] + "x" + " " * spaces + "y z, and more of it: 1, 2, 3, 4, 5.").encode()
         before = READERS["SentencePiece"].read(text[:-1])
         assert READERS["SentencePiece"].read(text, before).ids == whole("SentencePiece", text)
+
+
+def test_words_that_can_be_cut_in_two_ways_as_good():
+    """Which of two equal sums is larger in floating point depends on what stands before: on the whole word."""
+    scores = {"<unk>": -9, "▁": -1, "x": -0.7, "1": -0.3, "a": -1.1, "bc": -1.7, "ab": -1.7, "c": -1.1}
+    backend = Tokenizer(models.Unigram(list(scores.items()), unk_id=0, byte_fallback=False))
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
+    text = "".join("x1" * length + "abc" for length in range(30))
+    reader, reading = Reader(tokenizer), None
+    for length in range(len(text)):
+        reading = reader.read(text[:length].encode(), reading)
+        assert reading.ids == tokenizer(text[:length], add_special_tokens=False)["input_ids"]
 
 
 def test_an_added_token_that_is_completed_late():

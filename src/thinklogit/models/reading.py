@@ -82,7 +82,6 @@ class Reader:
         """The old cut up to a joint, and a new one from there; None where there is none."""
         changed = min(_alike(text, before.text), before.ends[-1] if before.ends else 0)
         places = _places(before, changed - self._unsettled_bytes)
-        next(places, None)  # a piece may end with the spaces after it: the last place may still move
         settled = next(places, 0)
         for window in WINDOWS_BYTES:
             start = next((place for place in places if place <= settled - window), 0)
@@ -118,13 +117,13 @@ def _alike(text: bytes, other: bytes) -> int:
 def _places(reading: Reading, before: int) -> Iterator[int]:
     """Where letters, digits, spaces or signs end and others begin, between two tokens; the last ones first.
 
-    From the last boundary that is not after `before`.
+    From the last boundary that is not after `before`. Inside a character both sides are broken, hence of one kind.
     """
     for index in range(bisect_right(reading.ends, before) - 1, -1, -1):
         place = reading.ends[index]
         left = reading.text[max(0, place - 4) : place].decode(errors="replace")[-1:]
         right = reading.text[place : place + 4].decode(errors="replace")[:1]
-        if left and right and "\ufffd" not in (left, right) and _kind(left) != _kind(right):
+        if left and right and _kind(left) != _kind(right):
             yield place
 
 
