@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from thinklogit.models.token_bytes import tiktoken_bytes
+from thinklogit.models.cross.token_bytes import tiktoken_bytes
 
 # The patterns of tiktoken's openai_public.py and of Qwen2's tokenizer.json.
 CL100K = (

@@ -33,8 +33,8 @@ from rich.progress import track
 from rich.table import Table
 from transformers import PreTrainedTokenizerFast
 
-from thinklogit.models.reading import Reader, Reading
-from thinklogit.models.token_bytes import token_bytes
+from thinklogit.models.cross.reading import Reader, Reading
+from thinklogit.models.cross.token_bytes import token_bytes
 
 SAMPLES = {
     "latin": "The tram was late, so we'd walked. Über den Fluss führt keine Brücke; naïve plans don't survive Łódź. ",

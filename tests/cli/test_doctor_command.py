@@ -54,7 +54,7 @@ def test_an_error_ends_with_another_exit_code(thinklogit, tmp_path):
     words = ("--target", tmp_path / "target", "--guider", tmp_path / "guider", "--base", tmp_path / "base")
     code, printed, _ = thinklogit("doctor", *words)
     assert code == 1
-    assert "cross-tokenizer trios are not supported yet" in printed
+    assert "base: another tokenizer" in printed
     assert printed.splitlines()[-1] == "1 error: this trio cannot be used as it is."
     code, printed, _ = thinklogit("doctor", *words, "--json")
     assert (code, json.loads(printed)["verdict"]) == (1, "error")

@@ -123,14 +123,24 @@ def test_texts_cut_into_other_ids(tmp_path):
     assert cut[1].startswith("base: cuts 1 of 7 sample texts into other ids than the target, such as '17 * 204 = 3468;")
 
 
-def test_a_foreign_tokenizer_is_an_error(tmp_path):
+def test_a_base_of_another_tokenizer_than_its_guider_is_an_error(tmp_path):
     save_members(tmp_path, base={"tokenizer": pico_tokenizer(backwards=True)})
     [_, (level, message)] = about(examined(tmp_path), "tokenizers")
     assert level == "error"
     assert message == (
-        "base: another tokenizer: 5 of the target's 261 ids (1.92%) mean the same; cross-tokenizer trios are not "
-        "supported yet: choose guider and base of the target's tokenizer family"
+        "base: another tokenizer: 5 of the target's 261 ids (1.92%) mean the same; the guider has the target's, and "
+        "the two must read the same tokens: choose the model that the guider was made from"
     )
+
+
+def test_a_pair_of_another_tokenizer_is_said_to_read_in_tokens_of_its_own(tmp_path):
+    foreign = pico_tokenizer(backwards=True)
+    save_members(tmp_path, guider={"tokenizer": foreign}, base={"tokenizer": foreign})
+    found = examined(tmp_path)
+    [(level, message)] = about(found, "tokenizers")
+    assert level == "note"
+    assert message.startswith("guider and base: another tokenizer than the target's; they read its text in tokens of ")
+    assert not [each for each in found if each.level == "error"]
 
 
 def test_an_end_under_another_name(tmp_path):

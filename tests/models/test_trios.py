@@ -346,12 +346,18 @@ def test_a_target_without_a_tokenizer_is_refused(tmp_path):
     refused("has no tokenizer that can be read; a trio decodes with the target's", composed, tmp_path)
 
 
-def test_foreign_tokenizers_are_refused(tmp_path):
+def test_a_base_of_another_tokenizer_than_its_guider_is_refused(tmp_path):
+    save_members(tmp_path, base={"tokenizer": pico_tokenizer(backwards=True)})
+    refused("these do not make a trio: base: another tokenizer: 5 of the target's 261 ids", composed, tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_a_pair_of_another_tokenizer_is_aligned_by_bytes(tmp_path):
     foreign = pico_tokenizer(backwards=True)
     save_members(tmp_path, guider={"tokenizer": foreign}, base={"tokenizer": foreign})
-    refused("these do not make a trio: guider: another tokenizer: 5 of the target's 261 ids", composed, tmp_path)
-    refused("cross-tokenizer trios are not supported yet", composed, tmp_path)
-    assert not (tmp_path / "config.json").exists()
+    composed(tmp_path)
+    [pair] = thinklogit.ThinkLogitConfig.from_pretrained(tmp_path).guider_refs
+    assert (pair.alignment, pair.shared_ranges) == ("bytes", None)
 
 
 def test_a_guider_that_cannot_read_every_token_is_refused(tmp_path):
@@ -397,7 +403,7 @@ def test_what_load_cannot_find(own, tmp_path, monkeypatch):
     refused(f"minni: {nowhere}", thinklogit.load, "minni")
     refused(f"{own}: expected a trio folder, but it holds no config.json", thinklogit.load, own)
     refused("expected a trio folder, found a 'llama' model", thinklogit.load, own / "target")
-    monkeypatch.setattr(places, "MINI", tmp_path / "no mini")
+    monkeypatch.setitem(places.SHIPPED, "mini", tmp_path / "no mini")
     refused(f"the mini trio should be at {tmp_path / 'no mini'}, where there is none", thinklogit.load, "mini")
 
 

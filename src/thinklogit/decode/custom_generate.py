@@ -64,6 +64,8 @@ def speculate(
     Raises:
         OptionError: what speculation does not do, by name.
     """
+    if model.config.cannot_draft:
+        raise OptionError(f"speculate is not possible: {model.config.cannot_draft}; decode without custom_generate")
     _refuse_what_is_not_done(logits_processor, generation_config, model_kwargs, synced_gpus)
     rows = _rows(model, input_ids, generation_config, model_kwargs)
     own_criteria = [each for each in stopping_criteria if not isinstance(each, COUNTED_BY_US)]

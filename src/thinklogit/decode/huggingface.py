@@ -122,11 +122,13 @@ class HuggingFaceEngine:
         return Batch(model, pad_id, self._stopped)
 
     def _can_forget(self, params: SamplingParams) -> bool:
-        """Whether drafts that fall can be taken out of the members' caches: not of a sliding window."""
-        if can_join(new_cache(self.model.config)):
+        """Whether the guider can draft, and drafts that fall be taken out of the caches: not of a sliding window."""
+        reason = self.model.config.cannot_draft
+        if reason is None and not can_join(new_cache(self.model.config)):
+            reason = "a member keeps only a window of what it has seen, and no draft can be taken out of it"
+        if reason is None:
             return True
         if params.speculate != "auto":
-            reason = "a member keeps only a window of what it has seen, and no draft can be taken out of it"
             raise OptionError(f"speculate={params.speculate}, but {reason}; leave it out")
         return False
 

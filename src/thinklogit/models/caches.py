@@ -98,10 +98,15 @@ def compact(cache: Cache, mask: Int[Tensor, "rows past"]) -> Int[Tensor, "rows l
     """
     length = int(mask.sum(1).max())
     kept = mask.argsort(dim=1, stable=True)[:, -length:]  # holes first, all else in its order
+    keep_columns(cache, kept)
+    return mask.gather(1, kept)
+
+
+def keep_columns(cache: Cache, kept: Int[Tensor, "rows length"]) -> None:
+    """Keep these columns of each row, in this order, in every layer that has begun."""
     for layer in _plain_layers(cache):
         if layer.is_initialized and layer.get_seq_length():
             layer.keys, layer.values = (_columns(cast(Tensor, each), kept) for each in (layer.keys, layer.values))
-    return mask.gather(1, kept)
 
 
 def _columns(states: Tensor, places: Int[Tensor, "rows length"]) -> Tensor:

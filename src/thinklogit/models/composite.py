@@ -26,6 +26,8 @@ from thinklogit.models.caches import (
     seen_ids,
 )
 from thinklogit.models.config import GuiderRef, Ranges, ThinkLogitConfig
+from thinklogit.models.cross.follower import followers_of, ids_of_rows
+from thinklogit.models.cross.languages import Languages
 from thinklogit.models.fusing import Fusion
 from thinklogit.models.generation import GuidedGenerationMixin
 from thinklogit.models.guidance import Guidance, Strengths, position_ids_of
@@ -78,6 +80,8 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
         # Not modules of ours: only to tell at saving which members still are what the config refers to.
         self._referred = {name: member for name, member in members.items() if config.member_refs[name].model}
         self.fusion = Fusion(config, self.target.device)
+        self.languages: dict[int, Languages] = {}
+        """Of each guider that has another tokenizer, what it and the target mean by their tokens; loading fills it."""
         self.post_init()
 
     def init_weights(self) -> None:
@@ -235,6 +239,8 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
         kept = (
             logits_to_keep if isinstance(logits_to_keep, Tensor) else slice(-cast(Tensor, target.logits).shape[1], None)
         )
+        if guided:
+            of_members |= self._crossing(cache, input_ids, attention_mask, cast(Tensor, target.logits), strengths, kept)
         logits = self.fusion(of_members, strengths[:, kept])
         return CausalLMOutputWithPast(
             loss=None if labels is None else self.loss_function(logits, labels, vocab_size=logits.shape[-1]),
@@ -243,6 +249,28 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
             hidden_states=target.hidden_states,
             attentions=target.attentions,
         )
+
+    def _crossing(
+        self,
+        cache: Cache | None,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        target: Tensor,
+        strengths: Tensor,
+        kept: Any,
+    ) -> dict[str, Tensor]:
+        """What members of other tokenizers say about the target's tokens, as if it were their logits."""
+        crossing = [index for index, pair in enumerate(self.config.guider_refs) if pair.crosses]
+        if not crossing:
+            return {}
+        followers = followers_of(cache, self.languages, self.guiders, crossing)
+        ids = input_ids if cache is None else seen_ids(cache, 0, int(cache.get_seq_length()))
+        said = ids_of_rows(ids, attention_mask, input_ids.shape[1], kept)
+        found: dict[str, Tensor] = {}
+        for index in crossing:
+            logits = followers[index].logits(said, target, strengths[:, kept, index].cpu() != 0)
+            found |= {f"guiders.{index}.guider": logits[0], f"guiders.{index}.base": logits[1]}
+        return found
 
     def _cache_for(self, cache: Cache | None, use_cache: bool | None) -> Cache | None:
         if cache is None and use_cache is not False:

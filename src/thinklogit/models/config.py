@@ -54,13 +54,20 @@ class GuiderRef:
     """One guider with its base.
 
     `alpha` is the strength that generation uses unless told otherwise. `shared_ranges` are the target's rows whose
-    token guider and base have too, with the same meaning; None says all.
+    token guider and base have too, with the same meaning; None says all. `alignment` is "bytes" where guider and base
+    have another tokenizer, and read the target's text in tokens of their own.
     """
 
     guider: MemberRef
     base: MemberRef
     alpha: float = 1.0
     shared_ranges: Ranges | None = None
+    alignment: str | None = None
+
+    @property
+    def crosses(self) -> bool:
+        """Whether guider and base have another tokenizer than the target."""
+        return self.alignment is not None
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "GuiderRef":
@@ -70,8 +77,9 @@ class GuiderRef:
 
     def settings(self) -> dict[str, Any]:
         """The fields that are set, as they go into config.json."""
-        ranges = {"shared_ranges": self.shared_ranges} if self.shared_ranges is not None else {}
-        return {"guider": self.guider.settings(), "base": self.base.settings(), "alpha": self.alpha, **ranges}
+        named = {"shared_ranges": self.shared_ranges, "alignment": self.alignment}
+        given = {name: value for name, value in named.items() if value is not None}
+        return {"guider": self.guider.settings(), "base": self.base.settings(), "alpha": self.alpha, **given}
 
 
 class ThinkLogitConfig(PreTrainedConfig):
@@ -134,30 +142,43 @@ class ThinkLogitConfig(PreTrainedConfig):
         return self._member_configs
 
     @property
+    def cached_configs(self) -> dict[str, PreTrainedConfig]:
+        """Of the members that take in the target's tokens, and so have their layers in one cache."""
+        crossing = {f"guiders.{index}" for index, pair in enumerate(self.guider_refs) if pair.crosses}
+        return {name: each for name, each in self.member_configs.items() if name.rsplit(".", 1)[0] not in crossing}
+
+    @property
     def layer_spans(self) -> dict[str, slice]:
-        """Which layers of one cache for all belong to each member; one more, last, holds the token ids seen."""
+        """Which layers of one cache belong to each member in it; one more, last, holds the token ids seen."""
         spans, start = {}, 0
-        for name, config in self.member_configs.items():
+        for name, config in self.cached_configs.items():
             spans[name] = slice(start, start + config.num_hidden_layers)
             start += config.num_hidden_layers
         return spans
+
+    @property
+    def cannot_draft(self) -> str | None:
+        """Why the guider cannot draft for the trio; None where it can."""
+        if any(pair.crosses for pair in self.guider_refs):
+            return "a guider has another tokenizer than the target, and drafts in tokens that the target does not have"
+        return None
 
     # What transformers' caches ask a config for. With these, its own dynamic and static caches hold every member.
     @property
     def num_hidden_layers(self) -> int:
         """Layers of all members, and one for the token ids."""
-        return sum(config.num_hidden_layers for config in self.member_configs.values()) + 1
+        return sum(config.num_hidden_layers for config in self.cached_configs.values()) + 1
 
     @property
     def layer_types(self) -> list[str]:
         """The kind of attention of every layer, members in order."""
-        kinds = [kind for config in self.member_configs.values() for kind in get_layer_types_and_kwargs(config)[0]]
+        kinds = [kind for config in self.cached_configs.values() for kind in get_layer_types_and_kwargs(config)[0]]
         return [*kinds, "full_attention"]
 
     @property
     def per_layer_config(self) -> list[PreTrainedConfig]:
         """The config that each layer was made from, for its sliding window or chunk size."""
-        own = [layer for config in self.member_configs.values() for layer in config.per_layer_config]
+        own = [layer for config in self.cached_configs.values() for layer in config.per_layer_config]
         return [*own, self]
 
     @per_layer_config.setter

@@ -18,7 +18,8 @@ class Fusion(nn.Module):
         super().__init__()
         self.width = config.vocab_size
         self.caps = {
-            name: getattr(each, "final_logit_softcapping", None) for name, each in config.member_configs.items()
+            name: getattr(each, "final_logit_softcapping", None) if name in config.layer_spans else None
+            for name, each in config.member_configs.items()
         }
         masks = {"backed": config.backed_ranges}
         masks |= {f"shared_{index}": pair.shared_ranges for index, pair in enumerate(config.guider_refs)}

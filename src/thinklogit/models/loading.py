@@ -3,6 +3,7 @@
 A folder holds config.json, generation_config.json and the tokenizer; members are loaded from wherever it refers to.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, Pre
 from thinklogit.core.errors import TrioError
 from thinklogit.models.adapters import bare, changes_weights, put_on, wears_adapter
 from thinklogit.models.config import GuiderRef, MemberRef, ThinkLogitConfig
+from thinklogit.models.cross.speakers import languages_of
 from thinklogit.models.sharing import can_share, other_of, share_weights, sharing, stand
 
 PER_MEMBER = ("dtype", "torch_dtype", "device_map", "quantization_config", "attn_implementation")
@@ -34,6 +36,7 @@ def load_trio(cls: type, root: str | Path, config: ThinkLogitConfig | None, kwar
     }
     members = load_members(config, root, revision, options)
     model = cls(config, members)
+    model.languages = languages_of(config, root, {**hub, "revision": revision})
     model.eval()
     placed = {name: getattr(member, "hf_device_map", None) for name, member in members.items()}
     if any(placed.values()):  # transformers and its pipelines look here for what they may move or compile
@@ -119,12 +122,15 @@ def load_member(
 
 
 def locate(ref: MemberRef, root: str | Path, revision: str | None = None) -> tuple[str, dict[str, Any]]:
-    """Where to load from: a "./folder" lies inside the trio, folder or hub repository; all else stands for itself."""
-    if not ref.model.startswith("./"):
+    """Where to load from: a "./folder" lies inside the trio, folder or hub repository; all else stands for itself.
+
+    A "../folder" lies beside the trio's folder.
+    """
+    if not ref.model.startswith(("./", "../")):
         return ref.model, {} if ref.revision is None else {"revision": ref.revision}
     inside = ref.model.removeprefix("./")
     if Path(root).is_dir():
-        return str(Path(root) / inside), {}
+        return os.path.normpath(Path(root) / inside), {}
     return str(root), {"subfolder": inside, "revision": revision}
 
 
@@ -187,6 +193,7 @@ def with_refs(config: ThinkLogitConfig, refs: dict[str, MemberRef]) -> dict[str,
             base=refs[f"guiders.{i}.base"],
             alpha=pair.alpha,
             shared_ranges=pair.shared_ranges,
+            alignment=pair.alignment,
         ).settings()
         for i, pair in enumerate(config.guider_refs)
     ]

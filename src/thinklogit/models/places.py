@@ -10,6 +10,8 @@ from thinklogit.models.members import is_hub_id
 
 MINI = Path(__file__).parents[1] / "mini" / "trio"
 """The trio that ships in the package."""
+SHIPPED = {"mini": MINI, "mini-cross": MINI.parent / "cross"}
+"""By name; the second is a target of another tokenizer with the guider and base of the first."""
 CONFIG = "config.json"
 TOKENIZER_FILES = (
     "added_tokens.json",
@@ -26,15 +28,16 @@ TOKENIZER_FILES = (
 
 
 def find_trio(trio: str | Path) -> str:
-    """The folder or hub id that a user's word for a trio means: "mini" is the one in the package.
+    """The folder or hub id that a user's word for a trio means: "mini" and "mini-cross" are those in the package.
 
     Raises:
         TrioError: no trio folder there, and no hub id.
     """
-    if trio == "mini":
-        if not (MINI / CONFIG).is_file():
-            raise TrioError(f"the mini trio should be at {MINI}, where there is none; install thinklogit again")
-        return str(MINI)
+    shipped = SHIPPED.get(str(trio))
+    if shipped is not None:
+        if not (shipped / CONFIG).is_file():
+            raise TrioError(f"the {trio} trio should be at {shipped}, where there is none; install thinklogit again")
+        return str(shipped)
     folder = Path(trio).expanduser()
     if folder.is_dir():
         if not (folder / CONFIG).is_file():

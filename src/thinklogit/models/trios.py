@@ -20,7 +20,7 @@ from thinklogit.models.doctor.findings import Finding
 from thinklogit.models.loading import HUB, config_values, locate, read_config
 from thinklogit.models.members import Member, hub_options, read_member_config, read_members, role_of
 from thinklogit.models.places import check_writable, find_trio, reference, write_folder
-from thinklogit.models.vocabularies import backed_ranges, shared_ranges
+from thinklogit.models.vocabularies import backed_ranges, crosses, shared_ranges
 
 Model = str | Path | MemberRef
 """A hub id or path, or a MemberRef where revision, dtype, quantization or an adapter are to be said."""
@@ -174,6 +174,8 @@ def draft(
 
 def _pair(index: int, alpha: float, refs: dict[str, MemberRef], members: dict[str, Member]) -> GuiderRef:
     guider, base = f"guiders.{index}.guider", f"guiders.{index}.base"
+    if crosses(members["target"], members[guider]):
+        return GuiderRef(refs[guider], refs[base], alpha, alignment="bytes")
     shared = shared_ranges(members["target"], members[guider], members[base])
     return GuiderRef(refs[guider], refs[base], alpha, shared)
 

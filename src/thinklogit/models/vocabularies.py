@@ -82,6 +82,11 @@ def compare(target: Member, other: Member) -> Comparison:
     )
 
 
+def crosses(target: Member, guider: Member) -> bool:
+    """Whether a guider has another tokenizer, so that it reads the target's text in tokens of its own."""
+    return guider.tokenizer is not None and compare(target, guider).foreign
+
+
 def _cut(member: Member, text: str) -> list[int]:
     assert member.tokenizer is not None
     return list(member.tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -108,6 +108,11 @@ def _take_worker(vllm_config: VllmConfig) -> None:
 
 
 def _check_parallel(trio: ThinkLogitConfig, tensor_parallel: int) -> None:
+    if trio.cannot_draft:
+        raise TrioError(
+            "inside vLLM all members read the same tokens, but a guider of this trio has another tokenizer than the "
+            "target; decode with --engine hf"
+        )
     for name, config in trio.member_configs.items():
         if config.num_attention_heads % tensor_parallel:
             raise OptionError(

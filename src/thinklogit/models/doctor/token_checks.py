@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from thinklogit.models.config import Ranges, ThinkLogitConfig
+from thinklogit.models.doctor import crossing_checks
 from thinklogit.models.doctor.findings import Finding, listed
 from thinklogit.models.members import Member, Pair, pairs_of
 from thinklogit.models.vocabularies import SAMPLES, Comparison, backed_ids, backed_ranges, compare, shared_ranges
@@ -16,8 +17,11 @@ PAPER_NEW_TOKENS = 8192
 def check_tokenizers(config: ThinkLogitConfig, members: dict[str, Member]) -> Iterator[Finding]:
     """Do guiders and bases mean the same by an id as the target, and cut texts alike?"""
     target = members["target"]
+    for pair in pairs_of(config, members):
+        if pair.ref.crosses:
+            yield from crossing_checks.check_pair(target, pair)
     for member in members.values():
-        if member is target:
+        if member is target or member.name in crossing_names(config):
             continue
         if member.tokenizer is None:
             yield Finding(
@@ -29,6 +33,16 @@ def check_tokenizers(config: ThinkLogitConfig, members: dict[str, Member]) -> It
         yield from _compared(target, member, compare(target, member))
 
 
+def same_tokens(config: ThinkLogitConfig, members: dict[str, Member]) -> list[Pair]:
+    """The pairs that have the target's tokenizer."""
+    return [pair for pair in pairs_of(config, members) if not pair.ref.crosses]
+
+
+def crossing_names(config: ThinkLogitConfig) -> set[str]:
+    """The members that read in tokens of their own."""
+    return set(config.member_configs) - set(config.cached_configs)
+
+
 def _compared(target: Member, member: Member, found: Comparison) -> Iterator[Finding]:
     data = {"member": member.name, "same": found.same, "total": found.total, "share": found.share}
     part = f"{found.same:,} of the target's {found.total:,} ids ({found.share:.2%})"
@@ -36,8 +50,11 @@ def _compared(target: Member, member: Member, found: Comparison) -> Iterator[Fin
         yield Finding(
             "error",
             "tokenizers",
-            f"{member.role}: another tokenizer: {part} mean the same; cross-tokenizer trios are not supported yet: "
-            "choose guider and base of the target's tokenizer family",
+            f"{member.role}: another tokenizer: {part} mean the same; the guider has the target's, and the two must "
+            "read the same tokens: choose the model that the guider was made from"
+            if member.name.endswith(".base")
+            else f"{member.role}: another tokenizer: {part} mean the same, but config.json takes it for the target's; "
+            "compose the trio again",
             data,
         )
         return
@@ -101,7 +118,7 @@ def check_rows(config: ThinkLogitConfig, members: dict[str, Member]) -> Iterator
             "a prompt that holds one cannot be read",
         )
     for member in members.values():
-        if ids and member.rows <= ids[-1]:
+        if ids and member.rows <= ids[-1] and member.name not in crossing_names(config):
             lost = [id for id in ids if id >= member.rows]
             yield Finding(
                 "error",
@@ -125,7 +142,7 @@ def _ranges_up_to_date(config: ThinkLogitConfig, members: dict[str, Member]) -> 
             {"stated": config.backed_ranges, "worked_out": worked_out},
         )
     backed = _rows_in(worked_out, target.rows)
-    for pair in pairs_of(config, members):
+    for pair in same_tokens(config, members):
         shared = shared_ranges(target, pair.guider, pair.base)
         if _rows_in(pair.ref.shared_ranges, target.rows) & backed != _rows_in(shared, target.rows) & backed:
             yield Finding(
@@ -166,7 +183,7 @@ def check_ends(config: ThinkLogitConfig, members: dict[str, Member]) -> Iterator
         return
     ends = listed([target.shown(id) for id in target.end_ids])
     level = "ok"
-    for pair in pairs_of(config, members):
+    for pair in same_tokens(config, members):
         for finding in _guider_ends(target, pair):
             level = "note"
             yield finding
@@ -197,7 +214,11 @@ def check_beginnings(config: ThinkLogitConfig, members: dict[str, Member]) -> It
     target = members["target"]
     own = [target.shown(id) for id in target.opening_ids]
     begins = f"begins every text with {listed(own)}" if own else "puts nothing before a text"
-    others = [member for member in members.values() if member.tokenizer is not None and member is not target]
+    others = [
+        member
+        for member in members.values()
+        if member.tokenizer is not None and member is not target and member.name not in crossing_names(config)
+    ]
     apart = [member for member in others if member.opening_ids != target.opening_ids]
     data = {member.name: member.opening_ids for member in [target, *others]}
     for member in apart:
@@ -215,7 +236,11 @@ def check_templates(config: ThinkLogitConfig, members: dict[str, Member]) -> Ite
         message = "the target has no chat template: give prompts as plain text, as the paper does"
         yield Finding("note", "chat template", message)
         return
-    apart = [member.role for member in members.values() if member.tokenizer is not None and _template(member) != own]
+    apart = [
+        member.role
+        for member in members.values()
+        if member.tokenizer is not None and member.name not in crossing_names(config) and _template(member) != own
+    ]
     if apart:
         message = (
             f"{listed(apart)} {'has' if len(apart) == 1 else 'have'} another than the target, whose template all read; "

@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from thinklogit.core.errors import TrioError
-from thinklogit.models.reading import Reader, Reading
-from thinklogit.models.token_bytes import token_bytes
+from thinklogit.models.cross.reading import Reader, Reading
+from thinklogit.models.cross.token_bytes import token_bytes
 
 KINDS = pytest.mark.parametrize("kind", BUILDERS)
 READERS = {kind: Reader(small_tokenizer(kind)) for kind in BUILDERS}

@@ -8,7 +8,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from thinklogit.core.errors import TrioError
-from thinklogit.models.token_bytes import special_tokens, tiktoken_bytes, token_bytes, trie_bytes
+from thinklogit.models.cross.token_bytes import special_tokens, tiktoken_bytes, token_bytes, trie_bytes
 
 
 def spoken(kind, *tokens):

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from thinklogit.models.token_bytes import backend_of, token_bytes
+from thinklogit.models.cross.token_bytes import backend_of, token_bytes
 
 AGREEING = 4
 """Tokens on which two cuts agree after the boundary where they are joined."""
