@@ -32,7 +32,7 @@ from thinklogit.models.cross import follower
 from thinklogit.models.trios import load
 
 ALPHAS = (1.0, 1.5, 2.0, 2.5, 3.0)
-WARMUPS = (0, 4, 8)
+WARMUPS = (0, 4, 6, 8)
 BATCH = 128
 FOLLOWER = follower.Follower
 RESULT = Path(__file__).parent / "results" / "cross_study.json"

@@ -17,11 +17,10 @@ def masses(alignment: Alignment, guider: list[bytes | None], pending: bytes = b"
     """Settled and open mass of each target id of a table, of made-up probabilities; and these, by place."""
     generator = random.Random(1)
     probabilities = torch.tensor([generator.random() for _ in alignment.guider.strings], dtype=torch.float64)
-    table = alignment.table(pending, ahead)
-    found = alignment.agreement(alignment.sums(probabilities, left_out), table)
+    table, found = alignment.agreement(probabilities, pending, ahead, left_out)
     return {
         int(id): (float(settled), float(open_))
-        for id, settled, open_ in zip(table.targets, found.settled, found.open, strict=True)
+        for id, settled, open_ in zip(alignment.target.ids[table.targets], found.settled, found.open, strict=True)
     }, probabilities.tolist()
 
 

@@ -76,33 +76,23 @@ class Table(NamedTuple):
     """For some target tokens, where what agrees with them lies in the guider's order.
 
     Attributes:
-        targets: ids of the target.
+        targets: their places in the target's order, ascending.
         first, last: the range of guider tokens that begin with its bytes.
-        start: the place of the longest guider token that it goes on from, -1 where there is none.
-        floor: the place of the longest token of the pending bytes, whose own beginnings do not count.
+        begun: how many tokens come before or are the longest one that it goes on from; 0 where there is none.
+        ended: how many of these have a range that ends there, too: it does not go on from them.
+        floor: begun and ended of the longest token of the pending bytes, whose own beginnings do not count.
     """
 
     targets: Int[Tensor, " some"]
     first: Int[Tensor, " some"]
     last: Int[Tensor, " some"]
-    start: Int[Tensor, " some"]
-    floor: int
-
-
-class Sums(NamedTuple):
-    """A distribution over the guider's tokens, summed up in their order, float64.
-
-    `below` at a place is the mass of all tokens before it; `starts` is that of all tokens which the one there begins
-    with, itself included, but for those left out. Both have one entry more than there are tokens; that of `starts` is
-    0, for place -1.
-    """
-
-    below: Float[Tensor, "*rows places"]
-    starts: Float[Tensor, "*rows places"]
+    begun: Int[Tensor, " some"]
+    ended: Int[Tensor, " some"]
+    floor: tuple[int, int]
 
 
 class Agreement(NamedTuple):
-    """Mass that agrees with each target token of a table, or of all."""
+    """Mass that agrees with each target token of a table, float64."""
 
     settled: Float[Tensor, "*rows some"]
     open: Float[Tensor, "*rows some"]
@@ -120,6 +110,13 @@ class Alignment:
         self.target = ByteOrder(target)
         self.guider = ByteOrder(guider)
         self.target_size = len(target)
+        self.places = torch.full((len(target),), len(self.target.ids))
+        """Where each of the target's ids is in its order; beyond the last where it stands for no bytes."""
+        self.places[self.target.ids] = torch.arange(len(self.target.ids))
+        self.by_end = self.guider.ends.argsort(stable=True)
+        places = torch.arange(len(self.by_end))
+        ended = torch.searchsorted(self.guider.ends[self.by_end], places, right=True)
+        self.counts = torch.stack([places + 1, ended], dim=1).tolist() + [[0, 0]]  # the last of place -1
         self.table = lru_cache(KEPT_TABLES)(self._table)
         self.whole = self._table(b"", b"")
         self.same = self.target.strings == self.guider.strings
@@ -133,17 +130,17 @@ class Alignment:
         A guider that stands before the end of the text has its last bytes pending: its next token begins with them. One
         that stands beyond, at the end of a token tried, is ahead by its bytes.
         """
-        first, last = self.target.beyond(ahead)
-        places = range(first, last) if not pending else sorted(set(self._agreeing(pending)))
-        rows = [(place, *self._agreed(pending, self.target.strings[place][len(ahead) :])) for place in places]
-        columns = torch.tensor(rows, dtype=torch.long).reshape(-1, 4).T
-        floor = self.guider.longest_start(pending) if pending else -1
-        return Table(self.target.ids[columns[0]], columns[1], columns[2], columns[3], floor)
+        places = range(*self.target.beyond(ahead)) if not pending else sorted(set(self._agreeing(pending)))
+        rows = [self._agreed(pending, self.target.strings[place][len(ahead) :]) for place in places]
+        columns = torch.tensor(rows, dtype=torch.long).reshape(-1, 4).T.contiguous()
+        begun, ended = self.counts[self.guider.longest_start(pending) if pending else -1]
+        return Table(torch.tensor(places, dtype=torch.long), *columns, floor=(begun, ended))
 
-    def _agreed(self, pending: bytes, rest: bytes) -> tuple[int, int, int]:
+    def _agreed(self, pending: bytes, rest: bytes) -> tuple[int, int, int, int]:
         said = pending + rest
         start = self.guider.longest_start(said, longer_than=len(pending), shorter_than=len(said))
-        return (*self.guider.range(said), start)
+        begun, ended = self.counts[start]
+        return (*self.guider.range(said), begun, ended)
 
     def _agreeing(self, pending: bytes) -> Iterator[int]:
         """The places of target tokens that a guider token agrees with, said from where `pending` begins."""
@@ -154,23 +151,45 @@ class Alignment:
                 if rest[:length] in self.target.places:
                     yield from range(self.target.range(rest[:length])[0], self.target.places[rest[:length]] + 1)
 
-    def sums(self, probabilities: Float[Tensor, "*rows places"], left_out: Sequence[int] = ()) -> Sums:
-        """Sum up probabilities that are given in the guider's order, float64.
+    def agreement(
+        self,
+        probabilities: Float[Tensor, "*rows places"],
+        pending: bytes = b"",
+        ahead: bytes = b"",
+        left_out: Sequence[int] = (),
+    ) -> tuple[Table, Agreement]:
+        """The table of what is pending or ahead, and the mass that agrees with each of its target tokens.
 
-        `left_out` are the places of tokens whose own continuation is looked at: they count as settled, not as open.
+        A token's range holds all that begin with it, so what has begun and not ended at a place is what it begins with:
+        open mass, too, is a difference of two cumulative sums.
+
+        Args:
+            probabilities: of the guider's tokens, in its order.
+            pending, ahead: as of `_table`.
+            left_out: places of tokens whose own continuation is looked at: they count as settled, not as open.
         """
-        begun = probabilities.clone() if left_out else probabilities
-        if left_out:
-            begun[..., list(left_out)] = 0
-        below = torch.nn.functional.pad(probabilities.cumsum(-1), (1, 0))
-        # A token's range holds all that begin with it: what has begun and not ended at a place is what it begins with.
-        ended = torch.zeros_like(below).index_add_(-1, self.guider.ends, begun)
-        starts = torch.nn.functional.pad(begun, (0, 1)).sub_(ended).cumsum(-1)
-        starts[..., -1] = 0
-        return Sums(below, starts)
+        table = self.table(pending, ahead) if pending or ahead else self.whole
+        begun, ended = _sums(probabilities), _sums(chosen(probabilities, self.by_end))
+        settled = chosen(begun, table.last).sub_(chosen(begun, table.first))
+        floor = begun[..., table.floor[0]] - ended[..., table.floor[1]]
+        left = chosen(begun, table.begun).sub_(chosen(ended, table.ended))
+        if pending:
+            left = left.sub_(floor[..., None]).masked_fill_(table.begun == 0, 0.0)
+        for place in left_out:
+            after = self.target.beyond(ahead + self.guider.strings[place][len(pending) :])
+            first, last = torch.searchsorted(table.targets, torch.tensor(after)).tolist()
+            left[..., first:last] -= probabilities[..., place, None].double()
+        return table, Agreement(settled, left.clamp_(min=0))
 
-    def agreement(self, sums: Sums, table: Table) -> Agreement:
-        """The mass that agrees with each target token of a table."""
-        settled = sums.below[..., table.last] - sums.below[..., table.first]
-        begun = sums.starts[..., table.start] - sums.starts[..., table.floor, None]
-        return Agreement(settled, torch.where(table.start < 0, 0.0, begun).clamp_(min=0))
+
+def chosen(values: Float[Tensor, "*rows places"], places: Int[Tensor, " some"]) -> Float[Tensor, "*rows some"]:
+    """The values at some places: what indexing gives, three times as fast on a CPU."""
+    return values.gather(-1, places.expand(*values.shape[:-1], -1))
+
+
+def _sums(values: Float[Tensor, "*rows places"]) -> Float[Tensor, "*rows places_and_one"]:
+    """What stands before each place, and all of it."""
+    found = values.new_empty((*values.shape[:-1], values.shape[-1] + 1), dtype=torch.float64)
+    found[..., 0] = 0
+    torch.cumsum(values, -1, dtype=torch.float64, out=found[..., 1:])
+    return found

@@ -183,7 +183,7 @@ def test_the_same_tokens_under_other_ids_give_the_plain_delta(asked, tmp_path):
 def test_what_is_shipped_is_what_compose_writes(tmp_path):
     members = (MINI / name for name in ("target_other", "guider", "base"))
     refs = [MemberRef(str(each), dtype="float32") for each in members]
-    thinklogit.compose(*refs, tmp_path / "cross", alpha=2.0, warmup_tokens=0)
+    thinklogit.compose(*refs, tmp_path / "cross", alpha=3.0, warmup_tokens=6)
     for file in (tmp_path / "cross").iterdir():
         written = file.read_text().replace(str(MINI), "../trio")
         assert Path(SHIPPED["mini-cross"], file.name).read_text() == written, file.name

@@ -112,7 +112,8 @@ def distances(world: World, reach: Reach, steps: int = 4) -> tuple[list[float], 
             wanted = lattice.other_cuts()
         for deep in range(reach.deepest):
             world.run(lattice, lattice.tries(world.goes_on, deep))
-        found = lattice.masses().total.clamp(min=1e-12).log()
+        found = torch.zeros(2, len(world.target), dtype=torch.float64)
+        found[:, world.alignment.target.ids] = lattice.masses().total.clamp(min=1e-12).log()
         ours.append(float((fused(target, found[0] - found[1]) - right).abs().sum() / 2))
         one_to_one = torch.zeros(len(world.target), dtype=torch.float64)
         for id, each in enumerate(world.target):

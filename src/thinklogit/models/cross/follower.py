@@ -87,7 +87,8 @@ class Follower:
             masses = self.masses([row[place] for row in ids], target[:, place], asked[:, place].tolist())
             for row, each in enumerate(masses):
                 if each is not None:
-                    found[:, row, place, : each.total.shape[1]] = self.languages.logarithms(each)
+                    logs = self.languages.logarithms(each)
+                    found[:, row, place, : logs.shape[1]] = logs
         return found.to(target.device)
 
     # Rows

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thinklogit.core.alignment import Alignment
+from thinklogit.core.alignment import Alignment, chosen
 from thinklogit.models.cross.lattice import Masses
 from thinklogit.models.cross.reading import Reader, Reading
 from thinklogit.models.cross.turns import Turns
@@ -106,22 +106,21 @@ class Languages:
         """Normalise over what has a meaning in both languages: bytes, and the end."""
         order = self.alignment.guider.ids.to(logits.device)
         ends = torch.tensor(self.guider.ends, dtype=torch.long, device=logits.device)
-        chosen = logits[..., torch.cat([order, ends])].float().log_softmax(-1).cpu()
-        return Spoken(chosen[..., : len(order)], chosen[..., len(order) :].logsumexp(-1))
+        said = chosen(logits, torch.cat([order, ends])).float().log_softmax(-1).cpu()
+        return Spoken(said[..., : len(order)], said[..., len(order) :].logsumexp(-1))
 
     def logarithms(self, masses: Masses) -> Float[Tensor, "2 vocab"]:
         """Log-masses of each id of the target; 0 of what stands for no text, which is neither wanted nor not."""
-        known = torch.zeros(self.alignment.target_size, dtype=torch.bool)
-        known[self.alignment.target.ids] = True
-        logs = (masses.total + LEAST).log().masked_fill(~known, 0.0)
-        logs[:, self.target.ends] = (masses.end + LEAST).log()[:, None]
-        return logs.float()
+        logs = masses.total.float().add_(LEAST).log_()
+        logs = chosen(torch.nn.functional.pad(logs, (0, 1)), self.alignment.places)
+        logs[:, self.target.ends] = (masses.end + LEAST).log().float()[:, None]
+        return logs
 
     def likely(self, logits: Float[Tensor, " vocab"]) -> Callable[[bytes], float]:
         """The target's probability that its next token begins with some bytes and is longer."""
         order = self.alignment.target
-        probabilities = logits.float().softmax(-1).cpu()[order.ids].double()
-        below = torch.nn.functional.pad(probabilities.cumsum(0), (1, 0))
+        probabilities = logits.float().softmax(-1).cpu()[order.ids]
+        below = torch.nn.functional.pad(probabilities.cumsum(-1, dtype=torch.float64), (1, 0))
 
         def of(start: bytes) -> float:
             first, last = order.beyond(start)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thinklogit.core.alignment import Agreement, Alignment
+from thinklogit.core.alignment import Alignment
 
 FURTHEST_BACK = 8
 """How many tokens before the end of a text one may begin that goes on beyond it."""
@@ -87,17 +87,17 @@ class Candidate(NamedTuple):
 
 
 class Masses(NamedTuple):
-    """What guider and base say about each id of the target, up to one factor each.
+    """What guider and base say about each token of the target, in the order of its bytes, up to one factor each.
 
     Attributes:
-        total: settled and open mass, (2, vocab).
+        total: settled and open mass.
         open: the part of it that was not looked into.
         end: of the end of the text.
         dropped: the largest share, of guider or base, of ways of cutting the text that were not followed.
     """
 
-    total: Float[Tensor, "2 vocab"]
-    open: Float[Tensor, "2 vocab"]
+    total: Float[Tensor, "2 places"]
+    open: Float[Tensor, "2 places"]
     end: Float[Tensor, " 2"]
     dropped: float
 
@@ -270,12 +270,13 @@ class Lattice:
             if node.logprobs is None or first == last:
                 continue
             assert node.weights is not None
-            shares = (node.logprobs[:, first:last].double() + (node.weights - whole)[:, None]).amax(0)
-            values, places = shares.topk(min(self.reach.most, last - first))
-            for share, place in zip(values.tolist(), places.tolist(), strict=True):
+            shift = (node.weights - whole).float()[:, None]
+            heavy = (node.logprobs[:, first:last] >= self._least - shift).any(0).nonzero()[:, 0]
+            shares = (node.logprobs[:, first + heavy] + shift).amax(0)
+            for share, place in zip(shares.tolist(), heavy.tolist(), strict=True):
                 token = int(guider.ids[first + place])
                 beyond = ahead + guider.strings[first + place][len(pending or b"") :]
-                if token not in node.children and share >= self._least and likely(beyond) >= self.reach.tolerance:
+                if token not in node.children and likely(beyond) >= self.reach.tolerance:
                     found.append(Candidate(share, node, token, self.rest + beyond))
         return [each.node.child(each.token, each.tail) for each in self._heaviest(found, self.reach.most)]
 
@@ -296,7 +297,7 @@ class Lattice:
         """
         if self.alignment.same:
             return self._token_by_token()
-        size, least = self.alignment.target_size, self._least
+        size, least = len(self.alignment.target.ids), self._least
         total, left, end = (torch.zeros(2, each, dtype=torch.float64) for each in (size, size, 1))
         whole, dropped = self.whole(), torch.full((2,), self.dropped, dtype=torch.float64)
         for node, pending, share in self.shares():
@@ -317,14 +318,12 @@ class Lattice:
         [*_, last] = (node for node in self.nodes() if id(node) in self.own)
         assert last.logprobs is not None
         assert last.ends is not None
-        total = torch.zeros(2, self.alignment.target_size, dtype=torch.float64)
-        total[:, self.alignment.target.ids] = last.logprobs.double().exp()
+        total = last.logprobs.double().exp()
         return Masses(total, torch.zeros_like(total), last.ends.double().exp(), 0.0)
 
     def _add(self, total: Tensor, left: Tensor, node: Node, pending: bytes, whole: Tensor) -> None:
         alignment = self.alignment
         ahead = b"" if self.pending(node) is not None else self.ahead(node)
-        table = alignment.table(pending, ahead) if pending or ahead else alignment.whole
         assert node.logprobs is not None
         assert node.weights is not None
         tried = [
@@ -332,10 +331,14 @@ class Lattice:
             for token, child in node.children.items()
             if self.pending(child) is None and child.logprobs is not None
         ]
-        probabilities = (node.logprobs.double() + (node.weights - whole)[:, None]).exp()
-        found: Agreement = alignment.agreement(alignment.sums(probabilities, tried), table)
-        total[:, table.targets] += found.settled + found.open
-        left[:, table.targets] += found.open
+        probabilities = (node.logprobs + (node.weights - whole).float()[:, None]).exp()
+        table, found = alignment.agreement(probabilities, pending, ahead, tried)
+        if len(table.targets) == total.shape[1]:  # of all
+            total += found.settled + found.open
+            left += found.open
+        else:
+            total[:, table.targets] += found.settled + found.open
+            left[:, table.targets] += found.open
 
     # Forgetting
 
