@@ -63,6 +63,7 @@ format: $(INSTALLED) ## put the format right, and the generated pages
 bench: $(INSTALLED) ## tokens a second beside the target alone, and what many problems in flight gain
 	@$(BIN)/thinklogit bench --json bench/results/speculative.json
 	@$(BIN)/python bench/provider_throughput.py
+	@$(BIN)/python bench/alignment_cost.py
 
 bench-vllm: $(INSTALLED_VLLM) ## the same inside vLLM, on a CPU
 	@VLLM_LOGGING_LEVEL=ERROR $(VLLM)/python bench/vllm_throughput.py

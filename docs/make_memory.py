@@ -220,7 +220,7 @@ the server may not start.
 
 {trios}
 
-Llama-3.3-70B with members of Qwen crosses tokenizers: decoded with `--engine hf`, not inside vLLM yet.
+Llama-3.3-70B with members of Qwen crosses tokenizers: guider and base then run beside vLLM, see serving.md.
 
 Tensor parallelism goes to {splits} GPUs: it must divide the heads of every member, and a 1.5B has 12. Beyond 2 GPUs
 their 2 key-value heads are held twice. Eight GPUs hold two replicas of four. With `--speculate`, vLLM loads the guider

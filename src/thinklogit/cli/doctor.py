@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -24,6 +25,7 @@ def doctor(
     guider: Annotated[list[str] | None, Repeatable] = None,
     base: Annotated[list[str] | None, Repeatable] = None,
     batch: int = 1,
+    text: Path | None = None,
     json: bool = False,
 ) -> int:
     """Examine a trio before it is loaded: tokenizers, end tokens, context, ancestry, memory, cost.
@@ -36,6 +38,8 @@ def doctor(
         guider: The small reasoner; repeat --guider and --base for several.
         base: The guider before its reasoning training.
         batch: Texts decoded together, for the memory of keys and values [default: 1].
+        text: A file to look along: loads the trio and says what share of the target's
+            probability a guider of another tokenizer matches, and what was not looked into.
         json: Print one JSON object instead.
     """
     from rich.console import Console
@@ -46,18 +50,32 @@ def doctor(
         raise OptionError(f"--target, --guider and --base go together; {' and '.join(missing)} not given")
     if not missing and trio:
         raise OptionError("expected --trio, or --target with --guider and --base; got both")
+    if text is not None and not missing:
+        raise OptionError("--text is looked along by a trio; `thinklogit compose` one of these, and give it as --trio")
     with Console(stderr=True).status("examining ..."):
         from thinklogit.models.doctor.examine import examine
         from thinklogit.models.trios import draft
 
         drafted = draft(target, guider, base).config if target and guider and base else None
         findings = examine(drafted or trio or "mini", batch=batch)
+        if text is not None:
+            from thinklogit.models.doctor.text_checks import check_text
+
+            findings += check_text(trio or "mini", _read(text))
     name = trio or ("three models" if drafted else "mini")
     if json:
         _print_json(name, findings)
     else:
         _print(name, findings)
     return int(_worst(findings) == "error")
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise OptionError(f"--text {file}: expected a text file, could not read it ({reason})") from None
 
 
 def _worst(findings: Sequence["Finding"]) -> str:

@@ -116,7 +116,7 @@ class Alignment:
         self.by_end = self.guider.ends.argsort(stable=True)
         places = torch.arange(len(self.by_end))
         ended = torch.searchsorted(self.guider.ends[self.by_end], places, right=True)
-        self.counts = torch.stack([places + 1, ended], dim=1).tolist() + [[0, 0]]  # the last of place -1
+        self.counts = [*torch.stack([places + 1, ended], dim=1).tolist(), [0, 0]]  # the last of place -1
         self.table = lru_cache(KEPT_TABLES)(self._table)
         self.whole = self._table(b"", b"")
         self.same = self.target.strings == self.guider.strings
@@ -165,7 +165,8 @@ class Alignment:
 
         Args:
             probabilities: of the guider's tokens, in its order.
-            pending, ahead: as of `_table`.
+            pending: what the guider has left to say before the text ends.
+            ahead: or by what it stands beyond the end.
             left_out: places of tokens whose own continuation is looked at: they count as settled, not as open.
         """
         table = self.table(pending, ahead) if pending or ahead else self.whole

@@ -55,7 +55,8 @@ class GuiderRef:
 
     `alpha` is the strength that generation uses unless told otherwise. `shared_ranges` are the target's rows whose
     token guider and base have too, with the same meaning; None says all. `alignment` is "bytes" where guider and base
-    have another tokenizer, and read the target's text in tokens of their own.
+    have another tokenizer, and read the target's text in tokens of their own; `roles` then says what the guider has
+    in place of special tokens of the target's that stand for no text, such as {"[/THINK]": "</think>"}.
     """
 
     guider: MemberRef
@@ -63,6 +64,7 @@ class GuiderRef:
     alpha: float = 1.0
     shared_ranges: Ranges | None = None
     alignment: str | None = None
+    roles: dict[str, str] | None = None
 
     @property
     def crosses(self) -> bool:
@@ -77,7 +79,7 @@ class GuiderRef:
 
     def settings(self) -> dict[str, Any]:
         """The fields that are set, as they go into config.json."""
-        named = {"shared_ranges": self.shared_ranges, "alignment": self.alignment}
+        named = {"shared_ranges": self.shared_ranges, "alignment": self.alignment, "roles": self.roles}
         given = {name: value for name, value in named.items() if value is not None}
         return {"guider": self.guider.settings(), "base": self.base.settings(), "alpha": self.alpha, **given}
 

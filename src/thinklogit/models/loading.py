@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, Pre
 
 from thinklogit.core.errors import TrioError
 from thinklogit.models.adapters import bare, changes_weights, put_on, wears_adapter
-from thinklogit.models.config import GuiderRef, MemberRef, ThinkLogitConfig
+from thinklogit.models.config import MemberRef, ThinkLogitConfig
 from thinklogit.models.cross.speakers import languages_of
 from thinklogit.models.sharing import can_share, other_of, share_weights, sharing, stand
 
@@ -188,13 +188,7 @@ def save_trio(model: Any, folder: Path, copy_members: bool, kwargs: dict[str, An
 def with_refs(config: ThinkLogitConfig, refs: dict[str, MemberRef]) -> dict[str, Any]:
     """The config's values with other references in place of its own."""
     guiders = [
-        GuiderRef(
-            guider=refs[f"guiders.{i}.guider"],
-            base=refs[f"guiders.{i}.base"],
-            alpha=pair.alpha,
-            shared_ranges=pair.shared_ranges,
-            alignment=pair.alignment,
-        ).settings()
+        replace(pair, guider=refs[f"guiders.{i}.guider"], base=refs[f"guiders.{i}.base"]).settings()
         for i, pair in enumerate(config.guider_refs)
     ]
     kept = {name: getattr(config, name) for name in ("schedule", "warmup_tokens", "backed_ranges")}

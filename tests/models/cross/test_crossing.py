@@ -13,6 +13,7 @@ from thinklogit.mini.world import grade, problems
 from thinklogit.models.config import MemberRef
 from thinklogit.models.cross.follower import Follower
 from thinklogit.models.cross.lattice import Reach
+from thinklogit.models.doctor.text_checks import check_text
 from thinklogit.models.places import MINI, SHIPPED
 
 NEW = 60
@@ -207,3 +208,58 @@ def test_without_tokenizers_it_says_what_is_missing(cross):
     )
     with pytest.raises(TrioError, match="load the trio with its tokenizers"):
         bare(torch.tensor([[5, 6]]), alpha=1.0)
+
+
+def with_settings(folder, **changed):
+    """The shipped trio in another folder, with some settings of its guider changed."""
+    folder.mkdir()
+    for file in Path(SHIPPED["mini-cross"]).iterdir():
+        text = file.read_text().replace("../trio", str(MINI))
+        if file.name == "config.json":
+            values = json.loads(text)
+            values["guiders"][0] |= changed
+            text = json.dumps(values)
+        (folder / file.name).write_text(text)
+    return folder
+
+
+def test_a_special_token_can_be_given_what_the_guider_has_in_its_place(tmp_path):
+    model, tokenizer = thinklogit.load(with_settings(tmp_path / "roles", roles={"<|user|>": "Answer: "}))
+    languages = model.languages[0]
+    ids = [*tokenizer("it works. ", add_special_tokens=False)["input_ids"], tokenizer.convert_tokens_to_ids("<|user|>")]
+    assert languages.say(ids).reading.text == b"it works. Answer: "
+    logits = said([ids[:-1]], follower(model), torch.zeros(1, 1, model.config.vocab_size))[0, 0]
+    assert -2 < logits[ids[-1]] < 0  # "Answer: " is what comes after this
+    model.save_pretrained(tmp_path / "saved")
+    tokenizer.save_pretrained(tmp_path / "saved")
+    assert thinklogit.load(tmp_path / "saved")[0].languages[0].target.roles == {"<|user|>": "Answer: "}
+
+
+def test_a_role_of_no_special_token_is_refused(tmp_path):
+    with pytest.raises(
+        TrioError, match=r"roles: '<think>' is no special token of the target's; it has '<\|assistant\|>'"
+    ):
+        thinklogit.load(with_settings(tmp_path / "roles", roles={"<think>": "So "}))
+    with pytest.raises(TrioError, match=r"'<\|user\|>' is to stand for what the guider has in its place; got an empty"):
+        thinklogit.load(with_settings(tmp_path / "empty", roles={"<|user|>": ""}))
+
+
+def test_a_guider_with_nothing_to_read_says_nothing(cross):
+    model, tokenizer = cross
+    start = tokenizer.convert_tokens_to_ids("<|assistant|>")
+    target = torch.zeros(2, 1, model.config.vocab_size)
+    [nothing, something] = said([[start], [start, 5]], follower(model), target).unbind(1)
+    assert not nothing.any()
+    assert something.any()
+
+
+def test_doctor_says_what_share_of_the_targets_probability_is_matched_along_a_text():
+    [found] = check_text("mini-cross", "So pens at 8, cups at 13, 55 in all. Let me think. 1 pen: 55-8=47, 13*4=52")
+    assert found.message.startswith("along 23 tokens of the text, of the target's probability")
+    assert sum(found.data["target_probability"].values()) == pytest.approx(1, abs=0.01)
+    assert 0 < found.data["open"] < 0.2
+    assert 0 <= found.data["dropped"] < 0.2
+    with pytest.raises(OptionError, match="expected a text to look at; got an empty one"):
+        list(check_text("mini-cross", ""))
+    with pytest.raises(TrioError, match="mini: all members have one tokenizer"):
+        list(check_text("mini", "So"))

@@ -12,6 +12,7 @@ from vllm.transformers_utils.model_arch_config_convertor import ModelArchConfigC
 
 from thinklogit.core.errors import OptionError, TrioError, unknown_name
 from thinklogit.decode.vllm import LOAD_FORMAT, requests
+from thinklogit.decode.vllm.crossing import check_crossing
 from thinklogit.decode.vllm.loader import OWN_FORMAT
 from thinklogit.models.adapters import misfit, read_adapter
 from thinklogit.models.config import MemberRef, ThinkLogitConfig
@@ -39,8 +40,8 @@ class TrioArchitecture(ModelArchConfigConvertorBase):
         self.trio = hf_config
 
     def get_num_hidden_layers(self) -> int:
-        """Of all members."""
-        return sum(config.num_hidden_layers for config in self.trio.member_configs.values())
+        """Of all members that vLLM runs."""
+        return sum(config.num_hidden_layers for config in self.trio.cached_configs.values())
 
     def get_vocab_size(self) -> int:
         """See `served_width`."""
@@ -57,7 +58,7 @@ def served_width(trio: ThinkLogitConfig) -> int:
     A draft model must have as many as the model it drafts for, and families pad differently: Qwen2.5 has 151,936 rows
     at 1.5B and 152,064 at 32B. Rows without a token can go; any other stays.
     """
-    narrowest = min(config.vocab_size for config in trio.member_configs.values())
+    narrowest = min(config.vocab_size for config in trio.cached_configs.values())
     last = max((stop for _, stop in trio.backed_ranges), default=0) if trio.backed_ranges else trio.vocab_size
     return narrowest if last <= narrowest else trio.vocab_size
 
@@ -71,7 +72,8 @@ class TrioRules(VerifyAndUpdateConfig):
         trio = vllm_config.model_config.hf_config
         _check_parallel(trio, vllm_config.parallel_config.tensor_parallel_size)
         _check_drafter(vllm_config)
-        for name in trio.member_refs:
+        check_crossing(vllm_config, trio)
+        for name in trio.cached_configs:
             _check_member(vllm_config.model_config, name)
         requests.served = served_guidance(vllm_config)
         model_config, load_config = vllm_config.model_config, vllm_config.load_config
@@ -94,7 +96,7 @@ def served_guidance(vllm_config: VllmConfig) -> "requests.Defaults":
             raise unknown_name(f"key of {ADDITIONAL} in additional_config", name, requests.NAMES)
     own = requests.Guidance(trio.schedule, tuple(pair.alpha for pair in trio.guider_refs), trio.warmup_tokens)
     greedy_only = vllm_config.speculative_config is not None and current_platform.is_cpu()
-    return requests.Defaults(requests.read(given, own), greedy_only)
+    return requests.Defaults(requests.read(given, own), greedy_only, trio.cannot_draft is not None)
 
 
 def _take_worker(vllm_config: VllmConfig) -> None:
@@ -108,12 +110,7 @@ def _take_worker(vllm_config: VllmConfig) -> None:
 
 
 def _check_parallel(trio: ThinkLogitConfig, tensor_parallel: int) -> None:
-    if trio.cannot_draft:
-        raise TrioError(
-            "inside vLLM all members read the same tokens, but a guider of this trio has another tokenizer than the "
-            "target; decode with --engine hf"
-        )
-    for name, config in trio.member_configs.items():
+    for name, config in trio.cached_configs.items():
         if config.num_attention_heads % tensor_parallel:
             raise OptionError(
                 f"tensor parallel {tensor_parallel} must divide the attention heads of every member; the {name} has "

@@ -47,6 +47,9 @@ class TrioLoader(BaseModelLoader):
             adapted = model_config.hf_config.member_refs[name].adapter is not None
             loader = MergedLoader(name, model_config) if adapted else get_model_loader(self.asked)
             loader.load_weights(each, config)
+        crossing: Any = getattr(model, "crossing", None)
+        if crossing is not None:
+            crossing.load(model_config)
 
 
 class MergedLoader(DefaultModelLoader):

@@ -15,6 +15,7 @@ from vllm.config import VllmConfig
 from vllm.model_executor.model_loader.utils import initialize_model
 
 from thinklogit.decode.vllm.config import member_config, served_guidance, served_width
+from thinklogit.decode.vllm.crossing import CrossingPairs, Rows
 from thinklogit.decode.vllm.loader import Checkpoint
 from thinklogit.decode.vllm.requests import GuidanceOfSlots
 from thinklogit.models.fusing import Fusion
@@ -33,7 +34,7 @@ class ThinkLogitForCausalLM(nn.Module):
         self.members = nn.ModuleDict()
         self.checkpoints: dict[nn.Module, Checkpoint] = {}
         self.hidden_sizes, self.dtype = [], vllm_config.model_config.dtype
-        for name in trio.member_refs:
+        for name in trio.cached_configs:
             config = member_config(vllm_config, name)
             called = module_name(name)
             with set_model_tag(called):
@@ -41,9 +42,11 @@ class ThinkLogitForCausalLM(nn.Module):
             self.members[called] = member
             self.checkpoints[member] = Checkpoint(name, config.model_config)
             self.hidden_sizes.append(config.model_config.get_hidden_size())
-        self.names = {module_name(name): name for name in trio.member_refs}
+        self.names = {module_name(name): name for name in trio.cached_configs}
         self.fusion = Fusion(trio, torch.get_default_device())
+        self.crossing = CrossingPairs(trio, torch.get_default_device()) if trio.cannot_draft else None
         self.row_strengths: RowStrengths | None = None
+        self.row_ids: Callable[[], Rows] | None = None
 
     def embed_input_ids(self, input_ids: Int[Tensor, " tokens"]) -> Float[Tensor, "tokens hidden"]:
         """The target's."""
@@ -65,6 +68,7 @@ class ThinkLogitForCausalLM(nn.Module):
         Told once: prompt log-probabilities and trial runs come without, as a prompt's positions do elsewhere.
         """
         told, self.row_strengths = self.row_strengths, None
+        ids, self.row_ids = self.row_ids, None
         parts = hidden_states.split(self.hidden_sizes, dim=-1)
         members: Any = self.members.items()
         logits = {
@@ -81,6 +85,9 @@ class ThinkLogitForCausalLM(nn.Module):
             found = alone.strengths(nothing, nothing)
         else:
             found = told()
+        if self.crossing is not None:
+            target = logits["target"]
+            logits |= self.crossing.silent(target) if ids is None else self.crossing.logits(ids(), target, found)
         fused = self.fusion({name: each[:, None] for name, each in logits.items()}, found[:, None])
         return fused[:, 0, : self.width]
 

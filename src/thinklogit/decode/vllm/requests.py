@@ -36,10 +36,12 @@ class Defaults:
 
     `greedy_only` where drawing is broken: under speculation vLLM 0.32's CPU build divides logits by memory that was
     never written, for its `_expand_kernel_impl` converts temperatures to whole numbers in a copy that it drops.
+    `crosses` where a guider has another tokenizer than the target.
     """
 
     guidance: Guidance
     greedy_only: bool = False
+    crosses: bool = False
 
 
 served: Defaults | None = None
@@ -107,6 +109,8 @@ class Validator(ProcessorOfV1, ProcessorOfV2):
         if served.greedy_only and sampling_params.temperature > 0:
             told = "under speculation this release of vLLM draws wrongly on a CPU"
             raise OptionError(f"{told}; ask with temperature 0, or start it without speculation")
+        if sampling_params.prompt_logprobs is not None and served.crosses:
+            raise OptionError("a guider has another tokenizer than the target, and says nothing about prompt_logprobs")
         if sampling_params.prompt_logprobs is not None and any(name in NAMES for name in given):
             told = "prompt_logprobs are of the server's own guidance; ask for them without"
             raise OptionError(f"{told} {', '.join(NAMES)}")

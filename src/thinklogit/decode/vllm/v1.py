@@ -12,6 +12,7 @@ from vllm.platforms import current_platform
 from vllm.v1.core.sched.output import SchedulerOutput
 
 from thinklogit.decode.vllm.config import VALIDATOR
+from thinklogit.decode.vllm.crossing import Rows
 from thinklogit.decode.vllm.requests import GuidanceOfSlots, guidance_of
 
 if current_platform.is_cpu():
@@ -30,6 +31,8 @@ class TrioWorker(Worker):
         """One step."""
         model = self.model_runner.get_model()
         model.row_strengths = lambda: row_strengths(self.model_runner, model.own, scheduler_output)
+        if model.crossing is not None:
+            model.row_ids = lambda: row_ids(self.model_runner, scheduler_output)
         return super().execute_model(scheduler_output)
 
 
@@ -40,6 +43,16 @@ def _without_validator(vllm_config: VllmConfig) -> VllmConfig:
     kept = [each for each in vllm_config.model_config.logits_processors or () if each != VALIDATOR]
     changed.model_config.logits_processors = kept
     return changed
+
+
+def row_ids(runner: Any, step: SchedulerOutput) -> Rows:
+    """The ids before each row that the runner draws from in this step; None of a prompt that is not all there yet."""
+    batch, rows = runner.input_batch, []
+    for slot, name in enumerate(batch.req_ids):
+        seen = int(batch.num_computed_tokens_cpu[slot]) + step.num_scheduled_tokens[name]
+        complete = seen >= runner.requests[name].num_tokens
+        rows.append(batch.token_ids_cpu[slot, :seen].tolist() if complete else None)
+    return rows
 
 
 def row_strengths(runner: Any, own: Any, step: SchedulerOutput) -> Any:

@@ -54,13 +54,16 @@ class Follower:
     ) -> list[Masses | None]:
         """What guider and base say about the token after these ids, for each row asked; None for others.
 
+        None, too, where there is nothing yet that they could read: no text, and nothing that they put before one.
+
         Args:
             ids: the target's, prompt and generated, of each row.
             target: its logits for the token after them.
             asked: rows that are guided at all.
         """
         self._place(ids)
-        wanted = [self._follow(place, row) if asked[place] else [] for place, row in enumerate(ids)]
+        asked = [each and self._read(place, row) for place, (each, row) in enumerate(zip(asked, ids, strict=True))]
+        wanted = [_followed(row) if each else [] for each, row in zip(asked, self.rows, strict=True)]
         while any(wanted):
             self._run(wanted)
             wanted = [row.lattice.other_cuts() if asked[place] else [] for place, row in enumerate(self.rows)]
@@ -99,26 +102,24 @@ class Follower:
             new[: len(row.said.target_ids)] == row.said.target_ids for row, new in zip(self.rows, ids, strict=True)
         ):
             return
-        sources = [_longest(new, self.rows) for new in ids]
+        found = [(place, *_longest(new, self.rows)) for place, new in enumerate(ids)]
+        rows = [Followed(NOTHING, Lattice(self.languages.alignment, self.reach)) for _ in ids]
+        chosen = torch.zeros(len(ids), dtype=torch.long)
         taken: set[int] = set()
-        rows = []
-        for source in sources:
-            if source is None or source in taken:
-                rows.append(Followed(NOTHING, Lattice(self.languages.alignment, self.reach)))
-            else:
-                rows.append(self.rows[source])
+        for place, source, common in sorted(found, key=lambda each: -each[2]):  # who goes on from a row the furthest
+            if common and source not in taken:
+                rows[place], chosen[place] = self.rows[source], source
                 taken.add(source)
-        chosen = torch.tensor([source or 0 for source in sources], dtype=torch.long)
         if self.width:
             for cache in self.caches:
                 cache.batch_select_indices(chosen)
         self.rows = rows
 
-    def _follow(self, place: int, ids: list[int]) -> list[Node]:
+    def _read(self, place: int, ids: list[int]) -> bool:
+        """Let a row read these ids; whether it has anything to go on from."""
         before, lattice = self.rows[place]
-        said = self.languages.say(ids, before)
-        self.rows[place] = Followed(said, lattice)
-        return lattice.follow(said.reading.text, said.ids, said.ends)
+        self.rows[place] = Followed(self.languages.say(ids, before), lattice)
+        return bool(self.rows[place].said.ids)
 
     # Running
 
@@ -220,6 +221,10 @@ def ids_of_rows(ids: Tensor, mask: Tensor | None, new: int, kept: Any) -> list[l
     return rows
 
 
+def _followed(row: Followed) -> list[Node]:
+    return row.lattice.follow(row.said.reading.text, row.said.ids, row.said.ends)
+
+
 def _path(node: Node | None) -> list[int]:
     """Columns from below the root to here; the root's own is the trunk's last."""
     path = []
@@ -229,14 +234,18 @@ def _path(node: Node | None) -> list[int]:
     return path
 
 
-def _longest(ids: list[int], rows: Sequence[Followed]) -> int | None:
-    """The row that these ids go on from the furthest."""
-    best = max(range(len(rows)), key=lambda place: _common(ids, rows[place].said.target_ids), default=None)
-    return best if best is not None and _common(ids, rows[best].said.target_ids) else None
+def _longest(ids: list[int], rows: Sequence[Followed]) -> tuple[int, int]:
+    """The row that these ids go on from the furthest, and how far."""
+    common = [_common(ids, row.said.target_ids) for row in rows]
+    best = max(range(len(rows)), key=common.__getitem__, default=0)
+    return best, common[best] if common else 0
 
 
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
+def _common(first: list[int], second: list[int]) -> int:
+    shorter = min(len(first), len(second))
+    if first[:shorter] == second[:shorter]:
+        return shorter
     for place, (one, other) in enumerate(zip(first, second, strict=False)):
         if one != other:
             return place
-    return min(len(first), len(second))
+    return shorter

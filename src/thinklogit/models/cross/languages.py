@@ -1,6 +1,7 @@
 """What target and guider say in different tokens: one text, one vocabulary in the terms of the other."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -26,6 +27,7 @@ class Speaker(NamedTuple):
         opening: ids that stand before every text that is not a chat.
         rows: of its logits.
         turns: its chat template, if any.
+        roles: for literal texts of special tokens, what stands for them in the other language.
     """
 
     tokens: list[bytes | None]
@@ -34,6 +36,7 @@ class Speaker(NamedTuple):
     opening: list[int]
     rows: int
     turns: Turns | None
+    roles: Mapping[str, str] = MappingProxyType({})
 
 
 class Said(NamedTuple):
@@ -96,7 +99,10 @@ class Languages:
         if chat is None:
             return self._bytes(ids), self.guider.opening
         prompt = self.guider.turns.render(chat.messages) if self.guider.turns else chat.plain()
-        return (prompt + chat.begun).encode(errors="surrogateescape"), [] if self.guider.turns else self.guider.opening
+        begun = chat.begun
+        for marker, text in self.target.roles.items():
+            begun = begun.replace(marker, text)
+        return (prompt + begun).encode(errors="surrogateescape"), [] if self.guider.turns else self.guider.opening
 
     def _bytes(self, ids: Sequence[int]) -> bytes:
         tokens = self.target.tokens

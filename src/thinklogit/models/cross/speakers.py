@@ -1,5 +1,6 @@
 """What each member's tokenizer and configs say about its language."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,30 @@ def languages_of(config: ThinkLogitConfig, root: str | Path, hub: dict[str, Any]
     names = ["target", *(f"guiders.{index}.guider" for index in crossing)]
     members = read_members({name: refs[name] for name in names}, root)
     target = speaker(members["target"])
-    return {
-        index: Languages(
-            target, speaker(members[f"guiders.{index}.guider"]), members[f"guiders.{index}.guider"].tokenizer
-        )
-        for index in crossing
-    }
+    found = {}
+    for index in crossing:
+        guider = members[f"guiders.{index}.guider"]
+        sides = with_roles(target, speaker(guider), config.guider_refs[index].roles or {})
+        found[index] = Languages(*sides, guider.tokenizer)
+    return found
+
+
+def with_roles(target: Speaker, guider: Speaker, roles: Mapping[str, str]) -> tuple[Speaker, Speaker]:
+    """Let special tokens of the target's be what the guider has in their place. Raises TrioError for unknown ones."""
+    ids = {literal: id for id, literal in target.markers.items()}
+    spoken, own = list(target.tokens), list(guider.tokens)
+    for literal, text in roles.items():
+        if literal not in ids:
+            raise TrioError(
+                f"roles: {literal!r} is no special token of the target's; it has {', '.join(map(repr, sorted(ids)))}"
+            )
+        if not text:
+            raise TrioError(f"roles: {literal!r} is to stand for what the guider has in its place; got an empty text")
+        spoken[ids[literal]] = text.encode()
+        for id, marker in guider.markers.items():
+            if marker == text:
+                own[id] = text.encode()
+    return target._replace(tokens=spoken, roles=dict(roles)), guider._replace(tokens=own)
 
 
 def speaker(member: Any) -> Speaker:

@@ -1,13 +1,17 @@
 """Checks of a guider with another tokenizer than the target's: can it read the target's text, how do the two differ?"""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from thinklogit.core.alignment import ByteOrder
 from thinklogit.core.errors import TrioError
-from thinklogit.models.cross.speakers import speaker
+from thinklogit.models.cross.speakers import speaker, with_roles
 from thinklogit.models.doctor.findings import Finding, listed
 from thinklogit.models.members import Member, Pair
 from thinklogit.models.vocabularies import SAMPLES, compare
+
+WAYS = ("exactly", "by extension", "by prefix only")
+"""How a target's token is matched: the guider has it, has longer ones that begin with it, or says it in several."""
 
 
 def check_pair(target: Member, pair: Pair) -> Iterator[Finding]:
@@ -23,10 +27,11 @@ def check_pair(target: Member, pair: Pair) -> Iterator[Finding]:
         )
         return
     try:
-        tokens, own = speaker(target).tokens[: target.rows], speaker(guider).tokens[: guider.rows]
+        sides = with_roles(speaker(target), speaker(guider), pair.ref.roles or {})
     except TrioError as error:
         yield Finding("error", "tokenizers", str(error))
         return
+    tokens, own = (side.tokens[: side.rows] for side in sides)
     shares = coverage(tokens, ByteOrder(own))
     on_text = coverage([tokens[id] for id in _sampled(target)], ByteOrder(own))
     words = len(" ".join(SAMPLES).split())
@@ -40,24 +45,28 @@ def check_pair(target: Member, pair: Pair) -> Iterator[Finding]:
         {"vocabulary": shares, "sample_texts": on_text, "tokens_per_word": lengths},
     )
     ends = {member.role: [member.shown(id) for id in member.end_ids] for member in (target, guider)}
-    yield Finding(
-        "ok",
-        "roles",
+    told = (
         f"a text ends with {listed(ends[target.role])} for the target and with {listed(ends[guider.role])} for the "
-        f"{guider.role}: taken for one another",
-        ends,
+        f"{guider.role}: taken for one another"
     )
+    as_said = [f"{literal} is read as {text}" for literal, text in (pair.ref.roles or {}).items()]
+    rest = len(sides[0].markers) - len(sides[0].ends) - len(as_said)
+    told += f"; {listed(as_said)}" if as_said else ""
+    told += f"; the target's other {rest} special tokens are not guided" if rest > 0 else ""
+    yield Finding("ok", "roles", told, {**ends, "roles": pair.ref.roles or {}})
 
 
 def coverage(tokens: list[bytes | None], order: ByteOrder) -> dict[str, float]:
     """The share of tokens that the guider has too, that one of its begins with, and that it says in several only."""
-    counts = {"exactly": 0, "by extension": 0, "by prefix only": 0}
-    for each in tokens:
-        if each:
-            first, last = order.range(each)
-            counts["exactly" if each in order.places else "by extension" if first < last else "by prefix only"] += 1
+    counts = Counter(how_matched(each, order) for each in tokens if each)
     total = max(1, sum(counts.values()))
-    return {name: count / total for name, count in counts.items()}
+    return {name: counts[name] / total for name in WAYS}
+
+
+def how_matched(token: bytes, order: ByteOrder) -> str:
+    """Which of `WAYS` it is."""
+    first, last = order.range(token)
+    return WAYS[0] if token in order.places else WAYS[1] if first < last else WAYS[2]
 
 
 def _sampled(member: Member) -> list[int]:
