@@ -17,7 +17,7 @@ from thinklogit.models.cross.lattice import Reach
 from thinklogit.models.doctor.text_checks import check_text
 from thinklogit.models.places import MINI, SHIPPED
 
-NEW = 60
+NEW = 40
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,8 @@ def test_where_guider_is_base_the_target_is_alone_at_any_alpha(asked, tmp_path):
 
 def test_rows_beside_each_other_are_as_they_are_alone(cross, asked):
     model, tokenizer = cross
-    together = answers(model, tokenizer, asked, warmup_tokens=[0, 3, 0, 6, 0, 9, 0, 0])
-    warm = [0, 3, 0, 6, 0, 9, 0, 0]
+    asked, warm = asked[:4], [0, 3, 6, 9]
+    together = answers(model, tokenizer, asked, warmup_tokens=warm)
     alone = [
         answers(model, tokenizer, [each], warmup_tokens=tokens)[0] for each, tokens in zip(asked, warm, strict=True)
     ]
@@ -91,10 +91,10 @@ def test_beams_equal_beams_without_a_cache(cross, asked):
 
 def test_rows_that_join_and_leave_a_batch_are_as_they_are_in_generate(cross, asked):
     model, tokenizer = cross
-    engine = thinklogit.HuggingFaceEngine(model, tokenizer, batch_size=3)
-    chats = [[{"role": "user", "content": each.question}] for each in asked]
+    engine = thinklogit.HuggingFaceEngine(model, tokenizer, batch_size=2)
+    chats = [[{"role": "user", "content": each.question}] for each in asked[:5]]
     found = engine.generate(chats, SamplingParams(NEW))
-    assert [each.text for each in found] == answers(model, tokenizer, asked)
+    assert [each.text for each in found] == answers(model, tokenizer, asked[:5])
 
 
 def follower(model, reach=None):
@@ -289,3 +289,15 @@ def test_guiders_of_the_targets_tokenizer_and_of_another_add_up(asked, tmp_path)
     assert torch.allclose(both, added, atol=1e-3)
     guided = answers(model, tokenizer, asked[:2], alpha=torch.tensor([(1.0, 0.5)] * 2))
     assert guided != answers(model, tokenizer, asked[:2], alpha=0.0)
+
+
+def test_a_text_beyond_the_guiders_own_context_goes_on_unguided_with_a_warning(cross):
+    model, tokenizer = cross
+    text = tokenizer("So pens at 8, cups at 13, 55 in all. ", add_special_tokens=False)["input_ids"]
+    target = torch.zeros(1, 1, model.config.vocab_size)
+    followed = follower(model)
+    short, long = text * 30, text * 50
+    assert len(long) < model.config.max_position_embeddings  # of the target's own tokens
+    assert said([short], followed, target).any()
+    with pytest.warns(UserWarning, match="more tokens of the guider's than its context of 512 holds; it goes on ungui"):
+        assert not said([long], followed, target).any()

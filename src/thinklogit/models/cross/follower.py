@@ -5,6 +5,8 @@ a node sees its ancestors and nothing else. What a row has read is remembered, s
 tokens, and one that was cut back, or is now another row's, costs what differs.
 """
 
+import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -44,6 +46,8 @@ class Follower:
         self.members = (guider, base)
         self.languages = languages
         self.reach = reach
+        contexts = (getattr(each.config, "max_position_embeddings", None) for each in self.members)
+        self.context_tokens = min((each for each in contexts if each is not None), default=sys.maxsize)
         self.rows: list[Followed] = []
         self.caches = [DynamicCache(config=each.config) for each in self.members]
         self.width = 0
@@ -54,7 +58,8 @@ class Follower:
     ) -> list[Masses | None]:
         """What guider and base say about the token after these ids, for each row asked; None for others.
 
-        None, too, where there is nothing yet that they could read: no text, and nothing that they put before one.
+        None, too, where there is nothing yet that they could read (no text, and nothing that they put before one), and,
+        with a warning, where the text in their tokens no longer fits into their context.
 
         Args:
             ids: the target's, prompt and generated, of each row.
@@ -116,10 +121,15 @@ class Follower:
         self.rows = rows
 
     def _read(self, place: int, ids: list[int]) -> bool:
-        """Let a row read these ids; whether it has anything to go on from."""
+        """Let a row read these ids; whether it can go on from them."""
         before, lattice = self.rows[place]
-        self.rows[place] = Followed(self.languages.say(ids, before), lattice)
-        return bool(self.rows[place].said.ids)
+        said = self.languages.say(ids, before)
+        self.rows[place] = Followed(said, lattice)
+        if len(said.ids) + self.reach.deepest > self.context_tokens:
+            told = f"a text takes more tokens of the guider's than its context of {self.context_tokens:,} holds"
+            warnings.warn(f"{told}; it goes on unguided", stacklevel=2)
+            return False
+        return bool(said.ids)
 
     # Running
 
