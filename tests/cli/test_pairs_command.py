@@ -326,3 +326,32 @@ def test_killed_at_any_moment_no_answer_is_lost_or_doubled(made, tmp_path):
 
 def count(folder):
     return sum(file.read_bytes().count(b"\n") for file in folder.glob("samples/*.jsonl"))
+
+
+def test_a_guider_of_another_tokenizer_answers_in_its_own(thinklogit, tmp_path):
+    from transformers import AutoTokenizer
+
+    from thinklogit.models.places import MINI
+
+    asked = [
+        "pairs",
+        "--trio",
+        "mini-cross",
+        "--problems",
+        "mini",
+        "--limit",
+        "6",
+        "--n",
+        "2",
+        "--max-new-tokens",
+        "60",
+    ]
+    thinklogit(*asked, "-o", str(tmp_path / "pairs"))  # so few may make no pair
+    for source, member in (("target", "target_other"), ("guider", "guider")):
+        tokenizer = AutoTokenizer.from_pretrained(MINI / member)
+        answers = lines(tmp_path / "pairs" / "samples" / f"{source}.jsonl")
+        assert len(answers) == 12
+        for answer in answers:
+            own = tokenizer(answer["text"], add_special_tokens=False)["input_ids"]
+            assert answer["text"].startswith("So ")
+            assert abs(answer["new_tokens"] - len(own)) <= 2  # but for the end, and a cut that is drawn otherwise

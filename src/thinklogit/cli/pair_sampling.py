@@ -45,6 +45,7 @@ class TrioRead(NamedTuple):
     config: Any
     generation_config: Any
     tokenizer: "PreTrainedTokenizerBase"
+    guider_tokenizer: Any
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Sampling:
         from transformers import GenerationConfig
 
         from thinklogit.models.loading import read_config
+        from thinklogit.models.members import read_members
         from thinklogit.models.places import find_trio
         from thinklogit.models.trios import load_tokenizer
 
@@ -90,7 +92,13 @@ class Sampling:
                 own = GenerationConfig.from_pretrained(root)
             except OSError:
                 own = GenerationConfig()
-            return TrioRead(TrioOptions(trio=name).name, read_config(root), own, load_tokenizer(root))
+            config, tokenizer = read_config(root), load_tokenizer(root)
+            of_guider: Any = tokenizer
+            if config.guider_refs[0].crosses:
+                of_guider = (
+                    read_members({"guiders.0.guider": config.guider_refs[0].guider}, root).popitem()[1].tokenizer
+                )
+            return TrioRead(TrioOptions(trio=name).name, config, own, tokenizer, of_guider)
 
     @cached_property
     def lines(self) -> list[PromptLine]:
@@ -271,8 +279,8 @@ class Sampling:
         return build(answers, self.choice, self._ends)
 
     def _read(self, line: PromptLine) -> str:
-        """A prompt as the members read it, special tokens included."""
-        tokenizer: Any = self.trio.tokenizer
+        """A prompt as the guider reads it, special tokens included."""
+        tokenizer = self.trio.guider_tokenizer
         if not isinstance(line.prompt, str):
             return tokenizer.apply_chat_template(line.prompt, add_generation_prompt=True, tokenize=False)
         plain = tokenizer(line.prompt, add_special_tokens=False)["input_ids"]
@@ -280,7 +288,8 @@ class Sampling:
         return tokenizer.decode(opened[: len(opened) - len(plain)]) + line.prompt
 
     def _ends(self, text: str) -> list[int]:
-        """Where each token of a text ends, in characters."""
-        tokenizer: Any = self.trio.tokenizer
-        offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        """Where each of the guider's tokens of a text ends, in characters."""
+        offsets = self.trio.guider_tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
+            "offset_mapping"
+        ]
         return [end for _, end in offsets]

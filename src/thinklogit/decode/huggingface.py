@@ -24,6 +24,7 @@ from thinklogit.decode.speculative import SpeculativeBatch
 from thinklogit.models.caches import can_join, new_cache
 from thinklogit.models.composite import ThinkLogitForCausalLM
 from thinklogit.models.config import ThinkLogitConfig
+from thinklogit.models.cross.languages import tokenizer_for
 
 Kind = tuple[str, str | int]
 """Who answers, and how that is drafted."""
@@ -92,7 +93,7 @@ class HuggingFaceEngine:
             check_guidance(config.schedule, params.alpha, params.warmup_tokens or 0)
         alphas = [pair.alpha if params.alpha is None else params.alpha for pair in config.guider_refs]
         warmup = config.warmup_tokens if params.warmup_tokens is None else params.warmup_tokens
-        ids = prompt_ids(self.tokenizer, prompt)
+        ids = prompt_ids(self._tokenizer_for(params), prompt)
         check_context(len(ids), params, index, *self._shortest_context(params), self.allow_past_context)
         for number in range(params.n):
             seed = derive_seed(params.seed, prompt, number)
@@ -115,7 +116,7 @@ class HuggingFaceEngine:
             batch.let_go()
 
     def _batch(self, params: SamplingParams) -> Batch:
-        model, pad_id = self._model_for(params), self.tokenizer.pad_token_id or 0
+        model, pad_id = self._model_for(params), self._tokenizer_for(params).pad_token_id or 0
         if params.drafted and self._can_forget(params):
             drafting = self.drafting.setdefault(params.speculate, Drafting.parse(params.speculate))
             return SpeculativeBatch(model, pad_id, self._stopped, drafting)
@@ -161,16 +162,19 @@ class HuggingFaceEngine:
             return self.model
         return self.model.target if params.mode == "target" else getattr(self.model.guiders[0], params.mode)
 
+    def _tokenizer_for(self, params: SamplingParams) -> PreTrainedTokenizerBase:
+        return tokenizer_for(params.mode, self.tokenizer, self.model.languages)
+
     def _stopped(self, row: Row) -> bool:
         if not row.params.stop:
             return False
         # A token holds a byte or more, but for special ones.
         tail = row.new_ids[-(max(len(stop.encode()) for stop in row.params.stop) + 8) :]
-        text = cast(str, self.tokenizer.decode(tail, skip_special_tokens=True))
+        text = cast(str, self._tokenizer_for(row.params).decode(tail, skip_special_tokens=True))
         return any(stop in text for stop in row.params.stop)
 
     def _text(self, row: Row) -> str:
-        text = cast(str, self.tokenizer.decode(row.new_ids, skip_special_tokens=True))
+        text = cast(str, self._tokenizer_for(row.params).decode(row.new_ids, skip_special_tokens=True))
         return text[: min([text.find(stop) for stop in row.params.stop if stop in text], default=len(text))]
 
     def completion(self, row: Row, prompt: Prompt) -> Completion:

@@ -7,7 +7,7 @@ processes of its command a line in thinklogit_lm_eval.pth does, which is install
 first of several repeats only, and sends all of them one seed: for avg@n and pass@k use `thinklogit eval`.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
@@ -15,6 +15,7 @@ from lm_eval.models.huggingface import HFLM
 from thinklogit.core.errors import unknown_name
 from thinklogit.core.params import MODES
 from thinklogit.core.schedules import check_guidance
+from thinklogit.models.cross.languages import tokenizer_for
 from thinklogit.models.places import find_trio
 from thinklogit.models.trios import load, read_config
 
@@ -56,4 +57,5 @@ class ThinkLogitLM(HFLM):
         how = {name: value for name, value in (("dtype", dtype), ("device_map", device)) if value}
         model, tokenizer = load(trio, config=config, **how)
         answering = {"guided": model, "target": model.target}.get(mode) or getattr(model.guiders[0], mode)
-        super().__init__(pretrained=answering, tokenizer=cast(Any, tokenizer), backend="causal", **kwargs)
+        tokenizer = tokenizer_for(mode, tokenizer, model.languages)
+        super().__init__(pretrained=answering, tokenizer=tokenizer, backend="causal", **kwargs)

@@ -301,3 +301,20 @@ def test_a_text_beyond_the_guiders_own_context_goes_on_unguided_with_a_warning(c
     assert said([short], followed, target).any()
     with pytest.warns(UserWarning, match="more tokens of the guider's than its context of 512 holds; it goes on ungui"):
         assert not said([long], followed, target).any()
+
+
+@pytest.mark.parametrize("mode", ["guider", "base", "target"])
+def test_members_alone_answer_in_their_own_tokens(cross, asked, mode):
+    chats = [[{"role": "user", "content": each.question}] for each in asked[:3]]
+    params = SamplingParams(24, mode=mode, stop=("44 in",))
+    alone = thinklogit.HuggingFaceEngine(*cross).generate(chats, params)
+    if mode == "target":
+        model, tokenizer = cross[0].target, cross[1]
+    else:
+        model, tokenizer = getattr(cross[0].guiders[0], mode), AutoTokenizer.from_pretrained(MINI / mode)
+    for chat, found in zip(chats, alone, strict=True):
+        prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        out = model.generate(**prompt, max_new_tokens=24, do_sample=False)
+        text = tokenizer.decode(out[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True)
+        assert found.text == text.split("44 in")[0]
+    assert any(found.finish_reason == "stop" for found in alone)

@@ -66,6 +66,11 @@ class Said(NamedTuple):
 NOTHING = Said([], [], Reading(b"", [], []))
 
 
+def tokenizer_for(mode: str, target: Any, languages: Mapping[int, "Languages"]) -> Any:
+    """The tokenizer of who answers: the target's, but where the first guider or base does, and has another."""
+    return languages[0].guider_tokenizer if mode in ("guider", "base") and 0 in languages else target
+
+
 class Spoken(NamedTuple):
     """Log-probabilities of the next token: of those that stand for bytes, in their order, and of the text's end."""
 
@@ -80,6 +85,7 @@ class Languages:
         self.target = target
         self.guider = guider
         self.alignment = Alignment(target.tokens[: target.rows], guider.tokens[: guider.rows])
+        self.guider_tokenizer = guider_tokenizer
         self.reader = Reader(guider_tokenizer)
 
     def say(self, ids: list[int], before: Said = NOTHING) -> Said:
