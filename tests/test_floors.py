@@ -59,8 +59,8 @@ def test_transformers_knows_the_model_type_in_either_order(first):
     "statement",
     [
         "from transformers import AutoModelForCausalLM",
-        "from transformers import DynamicCache, PreTrainedModel",
-        "import transformers.modeling_utils",
+        pytest.param("from transformers import DynamicCache, PreTrainedModel", marks=pytest.mark.slow),
+        pytest.param("import transformers.modeling_utils", marks=pytest.mark.slow),
     ],
 )
 def test_whatever_of_transformers_is_imported_first(statement):

@@ -73,7 +73,7 @@ def test_a_pipeline_takes_alpha(trio):
     assert alone[0]["generated_text"].removesuffix("<|end|>") == target[0].text
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.6])
+@pytest.mark.parametrize("temperature", [pytest.param(0.0, marks=pytest.mark.slow), 0.6])
 def test_guided_is_right_more_often_and_thinks_longer(trio, temperature):
     """A small, loose version of the figures in the card: 120 dev problems, where the gain is many standard errors."""
     engine = HuggingFaceEngine(*trio, batch_size=120)

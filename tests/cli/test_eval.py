@@ -56,6 +56,7 @@ def texts(folder):
     return {(problem, epoch): text for problem, epoch, text in json.loads(done.stdout)}
 
 
+@pytest.mark.slow
 def test_a_kill_loses_nothing_that_was_answered_and_asks_nothing_twice(tmp_path):
     with serving(delay_s=0.3) as (fake, url):
         arguments = ["mini", "--n", 3, "--limit", 8, "--batch-size", 4, "--json", "--seed", 5, "--base-url", url]
@@ -101,6 +102,7 @@ def test_a_finished_run_grows_refuses_other_settings_and_sends_guidance_with_eve
         assert len(fake.requests) == 12
 
 
+@pytest.mark.slow
 def test_shards_share_a_run_and_make_it_whole(thinklogit, tmp_path):
     with serving() as (fake, url):
         for shard in ("1/2", "2/2"):
@@ -158,6 +160,7 @@ def test_a_mistake_prints_one_line(thinklogit, arguments, told, tmp_path, monkey
     assert told in left.err
 
 
+@pytest.mark.slow
 def test_a_server_that_breaks_down_is_told_and_what_was_finished_is_kept(tmp_path):
     with serving(status=400) as (_, url):
         line = one_line(run("mini", "--limit", 2, "--base-url", url, "-o", tmp_path / "run"))

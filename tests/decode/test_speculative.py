@@ -131,7 +131,7 @@ def sequence_law(trio, prompt, new, params):
     [
         (1, {"temperature": 1.0}),
         (3, {"temperature": 0.7, "top_p": 0.8}),
-        (1, {"temperature": 1.3, "top_k": 3}),
+        pytest.param(1, {"temperature": 1.3, "top_k": 3}, marks=pytest.mark.slow),
         (3, {"temperature": 1.0, "warmup_tokens": 2}),
     ],
     ids=str,

@@ -74,7 +74,7 @@ def p_value(ours, theirs, permutations=300):
     return (1 + larger) / (1 + permutations)
 
 
-@pytest.mark.parametrize("length", [3, 8])
+@pytest.mark.parametrize("length", [pytest.param(3, marks=pytest.mark.slow), 8])
 def test_sampled_tokens_have_the_law_of_plain_sampling(mini, plain, length):
     """25,600 tokens, at a temperature at which a good many drafts fall."""
     drafting = Drafting(fixed=length)
