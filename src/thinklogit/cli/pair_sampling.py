@@ -94,10 +94,10 @@ class Sampling:
                 own = GenerationConfig()
             config, tokenizer = read_config(root), load_tokenizer(root)
             of_guider: Any = tokenizer
-            if config.guider_refs[0].crosses:
-                of_guider = (
-                    read_members({"guiders.0.guider": config.guider_refs[0].guider}, root).popitem()[1].tokenizer
-                )
+            if 0 in config.crossing:
+                name_of_guider = "guiders.0.guider"
+                guider = read_members({name_of_guider: config.member_refs[name_of_guider]}, root)[name_of_guider]
+                of_guider = guider.tokenizer
             return TrioRead(TrioOptions(trio=name).name, config, own, tokenizer, of_guider)
 
     @cached_property

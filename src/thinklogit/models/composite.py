@@ -260,7 +260,7 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
         kept: Any,
     ) -> dict[str, Tensor]:
         """What members of other tokenizers say about the target's tokens, as if it were their logits."""
-        crossing = [index for index, pair in enumerate(self.config.guider_refs) if pair.crosses]
+        crossing = self.config.crossing
         if not crossing:
             return {}
         followers = followers_of(cache, self.languages, self.guiders, crossing)

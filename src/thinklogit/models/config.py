@@ -144,9 +144,14 @@ class ThinkLogitConfig(PreTrainedConfig):
         return self._member_configs
 
     @property
+    def crossing(self) -> list[int]:
+        """Places of the guiders that have another tokenizer than the target."""
+        return [index for index, pair in enumerate(self.guider_refs) if pair.crosses]
+
+    @property
     def cached_configs(self) -> dict[str, PreTrainedConfig]:
         """Of the members that take in the target's tokens, and so have their layers in one cache."""
-        crossing = {f"guiders.{index}" for index, pair in enumerate(self.guider_refs) if pair.crosses}
+        crossing = {f"guiders.{index}" for index in self.crossing}
         return {name: each for name, each in self.member_configs.items() if name.rsplit(".", 1)[0] not in crossing}
 
     @property
@@ -161,7 +166,7 @@ class ThinkLogitConfig(PreTrainedConfig):
     @property
     def cannot_draft(self) -> str | None:
         """Why the guider cannot draft for the trio; None where it can."""
-        if any(pair.crosses for pair in self.guider_refs):
+        if self.crossing:
             return "a guider has another tokenizer than the target, and drafts in tokens that the target does not have"
         return None
 

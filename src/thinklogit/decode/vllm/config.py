@@ -96,7 +96,7 @@ def served_guidance(vllm_config: VllmConfig) -> "requests.Defaults":
             raise unknown_name(f"key of {ADDITIONAL} in additional_config", name, requests.NAMES)
     own = requests.Guidance(trio.schedule, tuple(pair.alpha for pair in trio.guider_refs), trio.warmup_tokens)
     greedy_only = vllm_config.speculative_config is not None and current_platform.is_cpu()
-    return requests.Defaults(requests.read(given, own), greedy_only, trio.cannot_draft is not None)
+    return requests.Defaults(requests.read(given, own), greedy_only, bool(trio.crossing))
 
 
 def _take_worker(vllm_config: VllmConfig) -> None:

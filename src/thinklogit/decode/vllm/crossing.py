@@ -71,7 +71,7 @@ class CrossingPairs(nn.Module):
 
 def check_crossing(vllm_config: Any, trio: ThinkLogitConfig) -> None:
     """Settle what such a trio takes. Raises OptionError for what it cannot be served with."""
-    if not trio.cannot_draft:
+    if not trio.crossing:
         return
     if vllm_config.speculative_config is not None:
         raise OptionError("a guider of this trio has another tokenizer than the target; serve it without speculation")

@@ -44,7 +44,7 @@ class ThinkLogitForCausalLM(nn.Module):
             self.hidden_sizes.append(config.model_config.get_hidden_size())
         self.names = {module_name(name): name for name in trio.cached_configs}
         self.fusion = Fusion(trio, torch.get_default_device())
-        self.crossing = CrossingPairs(trio, torch.get_default_device()) if trio.cannot_draft else None
+        self.crossing = CrossingPairs(trio, torch.get_default_device()) if trio.crossing else None
         self.row_strengths: RowStrengths | None = None
         self.row_ids: Callable[[], Rows] | None = None
 

@@ -15,15 +15,14 @@ def languages_of(config: ThinkLogitConfig, root: str | Path, hub: dict[str, Any]
     """Of each guider that has another tokenizer than the target, by its place. Raises TrioError."""
     from thinklogit.models.members import read_members  # which itself needs loading
 
-    crossing = [index for index, pair in enumerate(config.guider_refs) if pair.crosses]
-    if not crossing:
+    if not config.crossing:
         return {}
     refs = config.member_refs
-    names = ["target", *(f"guiders.{index}.guider" for index in crossing)]
+    names = ["target", *(f"guiders.{index}.guider" for index in config.crossing)]
     members = read_members({name: refs[name] for name in names}, root)
     target = speaker(members["target"])
     found = {}
-    for index in crossing:
+    for index in config.crossing:
         guider = members[f"guiders.{index}.guider"]
         sides = with_roles(target, speaker(guider), config.guider_refs[index].roles or {})
         found[index] = Languages(*sides, guider.tokenizer)
