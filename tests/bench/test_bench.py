@@ -18,14 +18,17 @@ def inflated():
 
 
 def test_every_contender_decodes_and_its_weights_are_counted(inflated):
-    measured = {each.name: each for each in contenders(inflated, 1, 40)}
+    measured = {each.name: each for each in contenders(inflated, 1, 40, static=True)}
     assert list(measured) == [
+        "target alone, static cache",
         "target alone",
         "plain guided",
         "speculative guided, warm-up 0",
         "speculative guided, warm-up 12",
         "target alone, transformers' generate",
         "guided, transformers' assisted",
+        "plain guided, static cache",
+        "speculative guided, static cache",
     ]
     assert all(each.round(0) > 0 for each in measured.values())
     sizes = inflated.bytes_by_member

@@ -3,25 +3,31 @@
 import pytest
 import torch
 from test_speculative import near_trio
-from transformers import StoppingCriteria
+from transformers import AutoModelForCausalLM, DynamicCache, Gemma2Config, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 import thinklogit
 from thinklogit.core.errors import OptionError
+from thinklogit.models.composite import ThinkLogitForCausalLM
 
 PROMPTS = torch.tensor([[0, 0, 8, 5, 12], [1, 12, 15, 14, 7], [0, 0, 0, 0, 24]])
 GREEDY = {"attention_mask": (PROMPTS != 0).long(), "max_new_tokens": 20, "do_sample": False}
 
 
-@pytest.mark.parametrize("draft_tokens", [1, 6, "auto"])
+STATIC = {"cache_implementation": "static"}
+
+
+@pytest.mark.parametrize(
+    ("draft_tokens", "cache"), [(1, {}), (6, {}), ("auto", {}), (1, STATIC), (6, STATIC), (12, STATIC)], ids=str
+)
 @pytest.mark.parametrize(
     "guidance", [{}, {"warmup_tokens": 5}, {"alpha": [0.0, 1.0, 1.5], "warmup_tokens": [0, 7, 2]}], ids=str
 )
-def test_greedy_ids_are_those_of_generate(draft_tokens, guidance):
+def test_greedy_ids_are_those_of_generate(draft_tokens, cache, guidance):
     trio = near_trio()
     plain = trio.generate(PROMPTS, **GREEDY, **guidance)
     drafted = trio.generate(
-        PROMPTS, **GREEDY, **guidance, custom_generate=thinklogit.speculate, draft_tokens=draft_tokens
+        PROMPTS, **GREEDY, **guidance, custom_generate=thinklogit.speculate, draft_tokens=draft_tokens, **cache
     )
     assert torch.equal(drafted, plain)
 
@@ -30,10 +36,10 @@ def test_sampling_follows_the_seed_of_torch():
     trio = near_trio()
     ways = {**GREEDY, "do_sample": True, "temperature": 0.9, "top_k": 20, "custom_generate": thinklogit.speculate}
     made = []
-    for seed, length in ((1, 3), (1, 8), (2, 3)):
+    for seed, length, cache in ((1, 3, {}), (1, 8, {}), (1, 8, STATIC), (2, 3, {})):
         torch.manual_seed(seed)
-        made.append(trio.generate(PROMPTS, **ways, draft_tokens=length).tolist())
-    assert made[0] == made[1] != made[2]
+        made.append(trio.generate(PROMPTS, **ways, draft_tokens=length, **cache).tolist())
+    assert made[0] == made[1] == made[2] != made[3]
 
 
 class UntilThirty(StoppingCriteria):
@@ -96,11 +102,30 @@ def test_a_streamer_gets_the_tokens_in_bursts():
         ({"num_beams": 2}, "num_beams"),
         ({"repetition_penalty": 1.2}, "RepetitionPenaltyLogitsProcessor"),
         ({"output_scores": True, "return_dict_in_generate": True}, "output_scores"),
+        ({"past_key_values": DynamicCache()}, "past_key_values"),
+        ({"cache_implementation": "offloaded"}, "cache_implementation=offloaded"),
     ],
 )
 def test_what_it_does_not_do_is_refused_by_name(asked, named):
     with pytest.raises(OptionError, match=rf"speculate does not do {named}"):
         near_trio().generate(PROMPTS[1:2], max_new_tokens=4, custom_generate=thinklogit.speculate, **asked)
+
+
+def test_as_many_drafts_every_round_are_asked_for_with_a_static_cache():
+    with pytest.raises(OptionError, match="give draft_tokens a number, not auto"):
+        near_trio().generate(PROMPTS, **GREEDY, **STATIC, custom_generate=thinklogit.speculate)
+
+
+def test_a_member_that_forgets_is_refused():
+    trio = near_trio()
+    window = Gemma2Config(
+        vocab_size=trio.config.vocab_size, hidden_size=8, intermediate_size=16, num_hidden_layers=2, head_dim=4,
+        num_attention_heads=2, num_key_value_heads=1, sliding_window=4, pad_token_id=0,
+    )  # fmt: skip
+    pair = trio.guiders[0]
+    trio = ThinkLogitForCausalLM.from_members(AutoModelForCausalLM.from_config(window), [(pair.guider, pair.base, 1.0)])
+    with pytest.raises(OptionError, match="keeps only a window"):
+        trio.generate(PROMPTS[1:2], max_new_tokens=4, custom_generate=thinklogit.speculate)
 
 
 @pytest.mark.parametrize("given", [0, -1, "off", "many"])

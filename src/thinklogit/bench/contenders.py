@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers.generation.streamers import BaseStreamer
 
 from thinklogit.bench.trios import Prepared
@@ -14,10 +15,16 @@ from thinklogit.core.acceptance import AcceptanceCounts
 from thinklogit.core.params import SamplingParams
 from thinklogit.core.sampling import uniform_stream
 from thinklogit.decode.batch import Batch, Row
+from thinklogit.decode.custom_generate import speculate
 from thinklogit.decode.drafting import Drafting
 from thinklogit.decode.speculative import DRAFTER, SpeculativeBatch
 
 SAMPLING = SamplingParams(temperature=0.6, top_p=0.95)
+STATIC = {"cache_implementation": "static"}
+STATIC_DRAFTS = 10
+"""With a cache of one shape the drafts are as many every round."""
+NO_TOKEN = -1
+"""What ends a text that is not to end."""
 ROWS = 3
 """Rows of a turn at least, one batch after another: how many drafts stand differs from one text to the next."""
 
@@ -45,8 +52,14 @@ class Contender:
         return self.streaming() if self.streaming else None
 
 
-def contenders(prepared: Prepared, batch: int, new_tokens: int) -> list[Contender]:
-    """The target alone, first; guided, with and without drafts; transformers' own loops, for one row."""
+def contenders(
+    prepared: Prepared, batch: int, new_tokens: int, static: bool = torch.cuda.is_available()
+) -> list[Contender]:
+    """The target alone, first; guided, with and without drafts; transformers' own loops, for one row.
+
+    With `static`, for one row, also with a cache of one shape: on a GPU transformers compiles the steps of all of them,
+    into CUDA graphs. The target alone so decoded is then the first.
+    """
     model, sizes = prepared.model, prepared.bytes_by_member
     default = model.config.warmup_tokens
 
@@ -86,6 +99,15 @@ def contenders(prepared: Prepared, batch: int, new_tokens: int) -> list[Contende
             Contender("target alone, transformers' generate", 1, _generate(prepared, new_tokens, model.target, {})),
             Contender("guided, transformers' assisted", 1, _generate(prepared, new_tokens, model, assistant)),
         ]
+    if batch == 1 and static:
+        guided = STATIC | {"warmup_tokens": 0}
+        drafted = guided | {"custom_generate": speculate, "draft_tokens": STATIC_DRAFTS}
+        ways = [
+            Contender("target alone, static cache", 1, _generate(prepared, new_tokens, model.target, STATIC)),
+            *ways,
+            Contender("plain guided, static cache", 1, _generate(prepared, new_tokens, model, guided)),
+            Contender("speculative guided, static cache", 1, _generate(prepared, new_tokens, model, drafted)),
+        ]
     return ways
 
 
@@ -118,11 +140,13 @@ def _generate(prepared: Prepared, new_tokens: int, model: Any, how: dict[str, An
 
     def decode(seeds: range) -> Timed:
         torch.manual_seed(seeds.start)
-        ids = torch.tensor([prepared.prompt(seeds.start)], device=model.device)
+        prompt = torch.tensor([prepared.prompt(seeds.start)], device=model.device)
+        padding = (max(map(len, prepared.prompts)) - prompt.shape[1], 0)  # compiled steps are of one shape
+        ids, mask = pad(prompt, padding), pad(torch.ones_like(prompt), padding)
         sampling = {"do_sample": True, "temperature": SAMPLING.temperature, "top_p": SAMPLING.top_p, "top_k": 0}
-        length = {"min_new_tokens": new_tokens, "max_new_tokens": new_tokens}
+        length = {"eos_token_id": NO_TOKEN, "max_new_tokens": new_tokens}
         watch = _Stopwatch()
-        model.generate(ids, attention_mask=torch.ones_like(ids), streamer=watch, **sampling, **length, **how)
+        model.generate(ids, attention_mask=mask, streamer=watch, **sampling, **length, **how)
         _synchronize()
         return Timed(new_tokens - watch.first, perf_counter() - watch.begun)
 

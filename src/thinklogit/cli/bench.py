@@ -33,8 +33,8 @@ def bench(
 
     Contenders take turns; a ratio is the median over rounds of the ratios within them, with a 95% interval. Measured
     are the mini trio and a copy of it that says the same at the cost of a large model, its target 21 times its small
-    members; with a GPU, random weights of published shapes too. The bound is the ratio if nothing but streaming the
-    weights took time. Quote no figure of a machine that others use meanwhile.
+    members; with a GPU, random weights of published shapes too, and steps compiled into CUDA graphs. The bound is the
+    ratio if nothing but streaming the weights took time. Quote no figure of a machine that others use meanwhile.
 
     Args:
         batch: Rows decoded side by side; may be given several times [default: 1 and 8].

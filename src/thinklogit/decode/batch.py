@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache, GenerationConfig
+from transformers.cache_utils import Cache
 
 from thinklogit.core.params import SamplingParams
 from thinklogit.core.sampling import draw, probabilities, uniform_stream
@@ -69,7 +70,7 @@ class Batch:
         self.keep: Callable[[Float[Tensor, " vocab"], int], Any] = logprob
         self.weight_bytes = weight_bytes(model)
         self.rows: list[Row] = []
-        self.cache = DynamicCache(config=model.config)
+        self.cache: Cache = DynamicCache(config=model.config)
         self.mask: Int[Tensor, "batch total"] = torch.empty(0, 0, dtype=torch.long)
 
     def gains_by(self, joining: list[Row]) -> bool:
@@ -90,7 +91,7 @@ class Batch:
     def join(self, rows: list[Row]) -> list[Row]:
         """Take in new rows, whose prompts run together; each gets its first token."""
         ids, mask = self._left_padded(rows)
-        cache = DynamicCache(config=self.model.config)
+        cache = self._new_cache(rows)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         self._advance(rows, ids, positions, mask, cache)
         if self.rows:
@@ -107,6 +108,10 @@ class Batch:
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
         self._advance(self.rows, ids, positions, self.mask, self.cache)
         return self.rows
+
+    def _new_cache(self, rows: list[Row]) -> Cache:
+        """An empty cache for the rows that join."""
+        return DynamicCache(config=self.model.config)
 
     def _last(self) -> tuple[Int[Tensor, "batch 1"], Int[Tensor, "batch 1"]]:
         """The last token of every row, which no member has taken in yet, and its position."""
@@ -131,7 +136,7 @@ class Batch:
         ids: Int[Tensor, "batch new"],
         positions: Int[Tensor, "batch new"],
         mask: Int[Tensor, "batch total"],
-        cache: DynamicCache,
+        cache: Cache,
     ) -> None:
         output = self.model(
             input_ids=ids,
@@ -152,9 +157,7 @@ class Batch:
             row.kept.append(self.keep(logits, token))
         row.ended = token in self.end_ids or _repeats(row) or self.stopped(row)
 
-    def _guidance(
-        self, rows: list[Row], cache: DynamicCache, mask: Int[Tensor, "batch total"], past: int
-    ) -> dict[str, Any]:
+    def _guidance(self, rows: list[Row], cache: Cache, mask: Int[Tensor, "batch total"], past: int) -> dict[str, Any]:
         """How strongly each row is guided at its next token; a member alone knows no guidance."""
         if not isinstance(self.model, ThinkLogitForCausalLM):
             return {}
@@ -170,14 +173,14 @@ class Batch:
         generated = torch.tensor([[len(row.new_ids)] for row in rows]) + torch.arange(new)
         return strengths(self.model.config.schedule, alphas, warmup, generated)
 
-    def _bring_level(self, cache: DynamicCache, mask: Int[Tensor, "batch total"]) -> None:
+    def _bring_level(self, cache: Cache, mask: Int[Tensor, "batch total"]) -> None:
         """Members that warm-up has left behind take in what they lack, unless they have begun on neither side."""
         if isinstance(self.model, ThinkLogitForCausalLM):
             begun = self._begun(self.cache, cache)
             self.model.catch_up(self.cache, self.mask.shape[1], self.mask, begun)
             self.model.catch_up(cache, mask.shape[1], mask, begun)
 
-    def _begun(self, *caches: DynamicCache) -> list[str]:
+    def _begun(self, *caches: Cache) -> list[str]:
         """Members that have taken in anything: in warm-up guiders and bases have not."""
         spans = self.model.config.layer_spans
         return [name for name, span in spans.items() if any(member_length(cache, span) for cache in caches)]

@@ -10,14 +10,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import (
+    DynamicCache,
     GenerationConfig,
     LogitsProcessorList,
+    StaticCache,
     StoppingCriteriaList,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
-from transformers.generation import EosTokenCriteria, MaxLengthCriteria
+from transformers.generation import CompileConfig, EosTokenCriteria, MaxLengthCriteria
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from thinklogit.core.errors import OptionError
@@ -25,7 +27,8 @@ from thinklogit.core.params import SamplingParams
 from thinklogit.core.sampling import uniform_stream
 from thinklogit.decode.batch import Row, end_ids_of
 from thinklogit.decode.drafting import Drafting
-from thinklogit.decode.speculative import SpeculativeBatch
+from thinklogit.decode.speculative import SpeculativeBatch, cannot_speculate
+from thinklogit.decode.static import StaticBatch
 from thinklogit.models.composite import ThinkLogitForCausalLM
 from thinklogit.models.guidance import Guidance
 
@@ -48,7 +51,9 @@ def speculate(
 
         model.generate(**prompt, custom_generate=thinklogit.speculate, draft_tokens=6, max_new_tokens=200)
 
-    Greedy gives what plain `generate` does; sampling has the same distribution, drawn from torch's seed.
+    Greedy gives what plain `generate` does; sampling has the same distribution, drawn from torch's seed. With
+    `cache_implementation="static"` every step has the same shape, and is compiled where `generate` would: on a GPU into
+    CUDA graphs.
 
     Args:
         model: the trio.
@@ -56,7 +61,7 @@ def speculate(
         logits_processor: what transformers prepared; temperature, top-k and top-p are taken, others refused.
         stopping_criteria: asked after every token.
         generation_config: as in transformers, `output_logits` too; beams and `output_scores` are refused.
-        draft_tokens: how many to draft at a time, or "auto".
+        draft_tokens: how many to draft at a time, or "auto", which a static cache does not allow.
         streamer: of one prompt; gets the tokens in bursts.
         synced_gpus: refused.
         **model_kwargs: attention_mask, alpha, warmup_tokens, as `generate` prepared them.
@@ -64,8 +69,8 @@ def speculate(
     Raises:
         OptionError: what speculation does not do, by name.
     """
-    if model.config.cannot_draft:
-        raise OptionError(f"speculate is not possible: {model.config.cannot_draft}; decode without custom_generate")
+    if reason := cannot_speculate(model.config):
+        raise OptionError(f"speculate is not possible: {reason}; decode without custom_generate")
     _refuse_what_is_not_done(logits_processor, generation_config, model_kwargs, synced_gpus)
     rows = _rows(model, input_ids, generation_config, model_kwargs)
     own_criteria = [each for each in stopping_criteria if not isinstance(each, COUNTED_BY_US)]
@@ -75,7 +80,15 @@ def speculate(
         return any(bool(each(ids, None).all()) for each in own_criteria)
 
     pad_id = _first_id(generation_config.pad_token_id) or 0
-    batch = SpeculativeBatch(model, pad_id, stopped, Drafting.parse(draft_tokens))
+    drafting = Drafting.parse(draft_tokens)
+    if isinstance(model_kwargs.get("past_key_values"), StaticCache):
+        if drafting.fixed is None:
+            raise OptionError(
+                "with a static cache every round drafts as many tokens: give draft_tokens a number, not auto"
+            )
+        batch = StaticBatch(model, pad_id, stopped, drafting, _compile_config(model, generation_config, model_kwargs))
+    else:
+        batch = SpeculativeBatch(model, pad_id, stopped, drafting)
     batch.end_ids = end_ids_of(generation_config)
     batch.keep = lambda logits, token: logits
     sent = 0
@@ -109,9 +122,19 @@ def _refuse_what_is_not_done(
     refused += ["num_beams"] if (config.num_beams or 1) > 1 else []
     refused += ["synced_gpus"] if synced_gpus else []
     cache = model_kwargs.get("past_key_values")
-    refused += ["past_key_values"] if cache is not None and cache.get_seq_length() else []
+    refused += ["past_key_values"] if getattr(cache, "_is_user_defined", False) else []
+    known = cache is None or (type(cache) in (DynamicCache, StaticCache) and not cache.offloading)
+    refused += [] if known else [f"cache_implementation={config.cache_implementation}"]
     if refused:
         raise OptionError(f"speculate does not do {', '.join(refused)}; leave out, or decode without custom_generate")
+
+
+def _compile_config(
+    model: ThinkLogitForCausalLM, config: GenerationConfig, model_kwargs: dict[str, Any]
+) -> CompileConfig | None:
+    """How to compile, where transformers' own loops would."""
+    compiles = cast(Any, model)._valid_auto_compile_criteria(model_kwargs, config)
+    return (config.compile_config or CompileConfig()) if compiles else None
 
 
 def _rows(

@@ -20,8 +20,7 @@ from thinklogit.core.seeds import derive_seed
 from thinklogit.decode.batch import Batch, Row
 from thinklogit.decode.drafting import Drafting
 from thinklogit.decode.engine import OnFinish, Prompt, check_context, completions, prompt_ids
-from thinklogit.decode.speculative import SpeculativeBatch
-from thinklogit.models.caches import can_join, new_cache
+from thinklogit.decode.speculative import SpeculativeBatch, cannot_speculate
 from thinklogit.models.composite import ThinkLogitForCausalLM
 from thinklogit.models.config import ThinkLogitConfig
 from thinklogit.models.cross.languages import tokenizer_for
@@ -124,9 +123,7 @@ class HuggingFaceEngine:
 
     def _can_forget(self, params: SamplingParams) -> bool:
         """Whether the guider can draft, and drafts that fall be taken out of the caches: not of a sliding window."""
-        reason = self.model.config.cannot_draft
-        if reason is None and not can_join(new_cache(self.model.config)):
-            reason = "a member keeps only a window of what it has seen, and no draft can be taken out of it"
+        reason = cannot_speculate(self.config)
         if reason is None:
             return True
         if params.speculate != "auto":

@@ -18,7 +18,8 @@ from thinklogit.core.acceptance import Settled, settle, settle_greedily, standin
 from thinklogit.core.sampling import probabilities
 from thinklogit.decode.batch import Batch, Row, by_filters, next_tokens
 from thinklogit.decode.drafting import Drafting
-from thinklogit.models.caches import compact, crop
+from thinklogit.models.caches import can_join, compact, crop, new_cache
+from thinklogit.models.config import ThinkLogitConfig
 
 DRAFTER = "guiders.0.guider"
 MOST_HOLES = 0.25
@@ -39,12 +40,14 @@ class SpeculativeBatch(Batch):
     def __init__(self, model: Any, pad_id: int, stopped: Callable[[Row], bool], drafting: Drafting) -> None:
         super().__init__(model, pad_id, stopped)
         self.drafting = drafting
+        self.run: Callable[..., Any] = model
+        self.run_member: Callable[..., Any] = model.run_member
 
     @torch.inference_mode()
     def step(self) -> list[Row]:
         """A round: one token or more for every row."""
         begun = perf_counter()
-        length = min(self.drafting.length(len(self.rows)), self._room())
+        length = self._length()
         past = self.mask.shape[1]
         seen = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1 + length)], dim=1)
         ids, positions = self._last()
@@ -53,17 +56,24 @@ class SpeculativeBatch(Batch):
         fused = self._verify(torch.cat([ids, drafts.tokens[:, :-1]], dim=1), positions, seen, past, drafts.raw)
         settled = settled_rows(drafts, fused, self.rows)
         stood = standing(settled).tolist()
+        tested = [count for row, count in zip(self.rows, stood, strict=True) if not row.done]
         for row, tokens, count, logits in zip(self.rows, settled.tokens.tolist(), stood, fused, strict=True):
             for token, each in zip(tokens[: 1 + count], logits, strict=False):
                 if not row.done:
                     self._take(row, token, each)
-        self._forget_fallen(seen, past, stood)
-        self.drafting.learn(len(self.rows), length, stood, perf_counter() - begun)
+        kept = [0 if row.done else 1 + count for row, count in zip(self.rows, stood, strict=True)]
+        self._forget_fallen(seen, past, kept)
+        self.drafting.learn(len(tested), length, tested, perf_counter() - begun)
         return self.rows
 
-    def _room(self) -> int:
-        """How many drafts any row could use."""
-        return max(row.params.max_new_tokens - len(row.new_ids) for row in self.rows) - 1
+    def _length(self) -> int:
+        """How many tokens to draft: no more than any row could use."""
+        room = max(row.params.max_new_tokens - len(row.new_ids) for row in self.rows) - 1
+        return min(self.drafting.length(len(self.rows)), room)
+
+    def _columns(self, seen: Int[Tensor, "batch total"], length: int) -> Int[Tensor, "batch columns"]:
+        """The mask of what the cache will hold after a forward that makes it so long."""
+        return seen[:, :length]
 
     def _ends(self) -> Int[Tensor, "batch 1"]:
         """The last position of each row: drafts beyond are for others, and must not leave the members' context."""
@@ -81,8 +91,8 @@ class SpeculativeBatch(Batch):
         self.model.catch_up(self.cache, past, self.mask, [DRAFTER])
         tokens, logits, raw = [ids], [], []
         for ahead, position in enumerate(positions.split(1, dim=1)):
-            mask = seen[:, : past + 1 + ahead]
-            output = self.model.run_member(DRAFTER, tokens[-1], mask, position, self.cache, logits_to_keep=1)
+            mask = self._columns(seen, past + 1 + ahead)
+            output = self.run_member(DRAFTER, tokens[-1], mask, position, self.cache, logits_to_keep=1)
             raw.append(output.logits)
             logits.append(self.model.draft_logits(DRAFTER, output.logits))
             tokens.append(next_tokens(logits[-1][:, 0], self.rows, ahead)[:, None])
@@ -102,9 +112,9 @@ class SpeculativeBatch(Batch):
         guided = bool((strengths != 0).any())
         if guided:
             self.model.catch_up(self.cache, past, self.mask)
-        output = self.model(
+        output = self.run(
             input_ids=ids,
-            attention_mask=seen,
+            attention_mask=self._columns(seen, past + new),
             position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,
@@ -114,17 +124,24 @@ class SpeculativeBatch(Batch):
         )
         return output.logits
 
-    def _forget_fallen(self, seen: Int[Tensor, "batch total"], past: int, stood: list[int]) -> None:
+    def _forget_fallen(self, seen: Int[Tensor, "batch total"], past: int, kept: list[int]) -> None:
         """Take the drafts that fell out of the cache: the columns that no row keeps, and holes where one does."""
-        places = torch.tensor(stood, device=seen.device)[:, None]
-        length = past + 1 + max(stood)
+        length = past + max(kept)
         crop(self.cache, length)
-        new = torch.arange(length - past, device=seen.device)
-        self.mask = torch.cat([seen[:, :past], (new <= places).to(seen.dtype)], dim=1)
+        new = torch.arange(max(kept), device=seen.device)
+        own = new < torch.tensor(kept, device=seen.device)[:, None]
+        self.mask = torch.cat([seen[:, :past], own.to(seen.dtype)], dim=1)
         longest = int(self.mask.sum(1).max())
         if length - longest > MOST_HOLES * longest:
             self.model.catch_up(self.cache, length, self.mask, self._begun(self.cache))
             self.mask = compact(self.cache, self.mask)
+
+
+def cannot_speculate(config: ThinkLogitConfig) -> str | None:
+    """Why the guider cannot draft, or drafts that fall not be taken out of the caches."""
+    if config.cannot_draft is None and not can_join(new_cache(config)):
+        return "a member keeps only a window of what it has seen, and no draft can be taken out of it"
+    return config.cannot_draft
 
 
 def settled_rows(drafts: Drafts, fused: Float[Tensor, "batch drafted vocab"], rows: list[Row]) -> Settled:

@@ -13,7 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache
-from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer, StaticLayer
 
 from thinklogit.models.config import ThinkLogitConfig
 
@@ -86,8 +86,9 @@ def join_rows(
 def crop(cache: Cache, length: int) -> None:
     """Forget all columns from `length` on, in every layer that has got so far."""
     for layer in _plain_layers(cache):
-        beyond = int(layer.get_seq_length()) - length
-        if beyond > 0:
+        if isinstance(layer, StaticLayer):
+            layer.cumulative_length.clamp_(max=length)
+        elif (beyond := int(layer.get_seq_length()) - length) > 0:
             layer.crop(-beyond)
 
 
@@ -105,8 +106,16 @@ def compact(cache: Cache, mask: Int[Tensor, "rows past"]) -> Int[Tensor, "rows l
 def keep_columns(cache: Cache, kept: Int[Tensor, "rows length"]) -> None:
     """Keep these columns of each row, in this order, in every layer that has begun."""
     for layer in _plain_layers(cache):
-        if layer.is_initialized and layer.get_seq_length():
-            layer.keys, layer.values = (_columns(cast(Tensor, each), kept) for each in (layer.keys, layer.values))
+        if not (layer.is_initialized and layer.get_seq_length()):
+            continue
+        states = cast(Tensor, layer.keys), cast(Tensor, layer.values)
+        moved = [_columns(each, kept) for each in states]
+        if isinstance(layer, StaticLayer):  # in place: what is compiled knows where it lies
+            for each, columns in zip(states, moved, strict=True):
+                each[:, :, : kept.shape[1]] = columns
+            layer.cumulative_length.fill_(kept.shape[1])
+        else:
+            layer.keys, layer.values = moved
 
 
 def _columns(states: Tensor, places: Int[Tensor, "rows length"]) -> Tensor:
@@ -120,8 +129,8 @@ def _joined(first: Tensor, second: Tensor, length: int) -> Tensor:
     return torch.cat([pad(each, (0, 0, length - each.shape[2], 0)) for each in (first, second)])
 
 
-def _plain_layers(cache: Cache) -> list[DynamicLayer]:
-    return cast(list[DynamicLayer], cache.layers)
+def _plain_layers(cache: Cache) -> list[DynamicLayer | StaticLayer]:
+    return cast(list[DynamicLayer | StaticLayer], cache.layers)
 
 
 def _ids_layer(cache: Cache) -> CacheLayerMixin:
