@@ -3,7 +3,7 @@
 import pytest
 import torch
 from test_speculative import near_trio
-from transformers import AutoModelForCausalLM, DynamicCache, Gemma2Config, StoppingCriteria
+from transformers import AutoModelForCausalLM, DynamicCache, Gemma2Config, StaticCache, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 import thinklogit
@@ -18,7 +18,7 @@ STATIC = {"cache_implementation": "static"}
 
 
 @pytest.mark.parametrize(
-    ("draft_tokens", "cache"), [(1, {}), (6, {}), ("auto", {}), (1, STATIC), (6, STATIC), (12, STATIC)], ids=str
+    ("draft_tokens", "cache"), [(1, {}), (6, {}), ("auto", {}), (1, STATIC), (12, STATIC), ("auto", STATIC)], ids=str
 )
 @pytest.mark.parametrize(
     "guidance", [{}, {"warmup_tokens": 5}, {"alpha": [0.0, 1.0, 1.5], "warmup_tokens": [0, 7, 2]}], ids=str
@@ -103,6 +103,8 @@ def test_a_streamer_gets_the_tokens_in_bursts():
         ({"repetition_penalty": 1.2}, "RepetitionPenaltyLogitsProcessor"),
         ({"output_scores": True, "return_dict_in_generate": True}, "output_scores"),
         ({"past_key_values": DynamicCache()}, "past_key_values"),
+        ({"use_cache": False}, "use_cache=False"),
+        ({"prefill_chunk_size": 2}, "prefill_chunk_size"),
         ({"cache_implementation": "offloaded"}, "cache_implementation=offloaded"),
     ],
 )
@@ -111,9 +113,55 @@ def test_what_it_does_not_do_is_refused_by_name(asked, named):
         near_trio().generate(PROMPTS[1:2], max_new_tokens=4, custom_generate=thinklogit.speculate, **asked)
 
 
-def test_as_many_drafts_every_round_are_asked_for_with_a_static_cache():
-    with pytest.raises(OptionError, match="give draft_tokens a number, not auto"):
-        near_trio().generate(PROMPTS, **GREEDY, **STATIC, custom_generate=thinklogit.speculate)
+def test_one_cache_size_holds_for_many_texts(monkeypatch):
+    sizes = []
+    begun = StaticCache.__init__
+
+    def kept(self, *args, max_cache_len, **kwargs):
+        sizes.append(max_cache_len)
+        begun(self, *args, max_cache_len=max_cache_len, **kwargs)
+
+    monkeypatch.setattr(StaticCache, "__init__", kept)
+    for asked in (STATIC, STATIC | {"max_cache_len": 256}):
+        near_trio().generate(PROMPTS, **GREEDY, **asked, custom_generate=thinklogit.speculate)
+        assert sizes.pop() == (64 if asked == STATIC else 256)
+
+
+def test_done_rows_keep_no_member_running(monkeypatch):
+    """The first row, guided from its start, has an end of its own after five tokens; the others are in warm-up."""
+    trio = near_trio()
+    guided = []
+    forward = trio.forward
+
+    def told(*args, **kwargs):
+        guided.append(kwargs["guided"])
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(trio, "forward", told)
+    ways = {"warmup_tokens": [0, 1000, 1000], "stopping_criteria": [After(5)], "draft_tokens": 1, "eos_token_id": 99}
+    trio.generate(PROMPTS, **GREEDY, **ways, **STATIC, custom_generate=thinklogit.speculate)
+    assert len(guided) > 8
+    assert not any(guided[5:])
+
+
+class After(StoppingCriteria):
+    """Ends a text whose prompt began with 8, after so many tokens."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __call__(self, input_ids, scores, **kwargs):
+        return torch.tensor([row[0] == 8 and len(row) >= 3 + self.count for row in input_ids])
+
+
+def test_flash_attention_which_needs_a_mask_of_the_length_is_refused_with_a_static_cache():
+    trio = near_trio()
+    pair = trio.guiders[0]
+    pair.guider.config._attn_implementation = "flash_attention_2"
+    trio = ThinkLogitForCausalLM.from_members(trio.target, [(pair.guider, pair.base, 1.0)])
+    assert trio.config._attn_implementation == "flash_attention_2"
+    with pytest.raises(OptionError, match="flash attention with a static cache"):
+        trio.generate(PROMPTS, **GREEDY, **STATIC, custom_generate=thinklogit.speculate)
 
 
 def test_a_member_that_forgets_is_refused():

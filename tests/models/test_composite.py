@@ -2,12 +2,14 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import VOCAB, pico, pico_trio
 from oracle import greedy
-from transformers import AutoModelForCausalLM, DynamicCache, StaticCache
+from transformers import AutoModelForCausalLM, DynamicCache, GenerationConfig, StaticCache
+from transformers.generation import CompileConfig
 
 from thinklogit.core.errors import ContextError, OptionError, TrioError
 from thinklogit.models.composite import Guider, ThinkLogitForCausalLM
@@ -320,3 +322,16 @@ def test_embeddings_in_place_of_ids(trio):
 def test_a_misspelt_argument_is_not_dropped(trio):
     with pytest.raises(ValueError, match="alhpa"):
         trio.generate(PROMPT, max_new_tokens=1, alhpa=0.5)
+
+
+def test_a_member_whose_quantization_does_not_compile_keeps_the_trio_from_it():
+    trio = pico_trio()
+    config = CompileConfig()
+    config._compile_all_devices = True
+    asked = (
+        {"past_key_values": StaticCache(config=trio.config, max_cache_len=8)},
+        GenerationConfig(compile_config=config),
+    )
+    assert trio._valid_auto_compile_criteria(*asked)
+    trio.guiders[0].base.hf_quantizer = SimpleNamespace(is_compileable=False)
+    assert not trio._valid_auto_compile_criteria(*asked)

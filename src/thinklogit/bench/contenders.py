@@ -52,9 +52,7 @@ class Contender:
         return self.streaming() if self.streaming else None
 
 
-def contenders(
-    prepared: Prepared, batch: int, new_tokens: int, static: bool = torch.cuda.is_available()
-) -> list[Contender]:
+def contenders(prepared: Prepared, batch: int, new_tokens: int, static: bool = False) -> list[Contender]:
     """The target alone, first; guided, with and without drafts; transformers' own loops, for one row.
 
     With `static`, for one row, also with a cache of one shape: on a GPU transformers compiles the steps of all of them,
@@ -144,7 +142,7 @@ def _generate(prepared: Prepared, new_tokens: int, model: Any, how: dict[str, An
         padding = (max(map(len, prepared.prompts)) - prompt.shape[1], 0)  # compiled steps are of one shape
         ids, mask = pad(prompt, padding), pad(torch.ones_like(prompt), padding)
         sampling = {"do_sample": True, "temperature": SAMPLING.temperature, "top_p": SAMPLING.top_p, "top_k": 0}
-        length = {"eos_token_id": NO_TOKEN, "max_new_tokens": new_tokens}
+        length = {"eos_token_id": NO_TOKEN, "pad_token_id": 0, "max_new_tokens": new_tokens}
         watch = _Stopwatch()
         model.generate(ids, attention_mask=mask, streamer=watch, **sampling, **length, **how)
         _synchronize()

@@ -71,6 +71,7 @@ def bench(
 
 
 def _cells(batches: Sequence[int], rounds: int, new_tokens: int) -> list["Cell"]:
+    import torch
     from transformers.utils import logging
 
     from thinklogit.bench.contenders import contenders
@@ -84,7 +85,7 @@ def _cells(batches: Sequence[int], rounds: int, new_tokens: int) -> list["Cell"]
         with quiet("making members"):
             prepared = make()
         for batch in batches:
-            measured = contenders(prepared, batch, new_tokens)
+            measured = contenders(prepared, batch, new_tokens, static=torch.cuda.is_available())
             with _bar(f"{prepared.name}, batch {batch}", (1 + rounds) * len(measured)) as on_round:
                 cells += measure(prepared, measured, rounds, on_round)
         del prepared, measured  # the next is large too

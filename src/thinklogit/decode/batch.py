@@ -168,8 +168,9 @@ class Batch:
         return {"strengths": strength.to(self.model.device), "guided": guided}
 
     def _strengths(self, rows: list[Row], new: int) -> Strengths:
-        """How strongly each row is guided at each of its next tokens, on the CPU."""
-        alphas, warmup = torch.tensor([row.alphas for row in rows]), torch.tensor([row.warmup_tokens for row in rows])
+        """How strongly each row is guided at each of its next tokens, on the CPU; not at all once it is done."""
+        alphas = torch.tensor([[0.0 if row.done else alpha for alpha in row.alphas] for row in rows])
+        warmup = torch.tensor([row.warmup_tokens for row in rows])
         generated = torch.tensor([[len(row.new_ids)] for row in rows]) + torch.arange(new)
         return strengths(self.model.config.schedule, alphas, warmup, generated)
 

@@ -63,7 +63,7 @@ class SpeculativeBatch(Batch):
                     self._take(row, token, each)
         kept = [0 if row.done else 1 + count for row, count in zip(self.rows, stood, strict=True)]
         self._forget_fallen(seen, past, kept)
-        self.drafting.learn(len(tested), length, tested, perf_counter() - begun)
+        self.drafting.learn(len(self.rows), length, tested, perf_counter() - begun)
         return self.rows
 
     def _length(self) -> int:
@@ -71,7 +71,7 @@ class SpeculativeBatch(Batch):
         room = max(row.params.max_new_tokens - len(row.new_ids) for row in self.rows) - 1
         return min(self.drafting.length(len(self.rows)), room)
 
-    def _columns(self, seen: Int[Tensor, "batch total"], length: int) -> Int[Tensor, "batch columns"]:
+    def _mask(self, seen: Int[Tensor, "batch total"], length: int) -> Int[Tensor, "batch columns"]:
         """The mask of what the cache will hold after a forward that makes it so long."""
         return seen[:, :length]
 
@@ -91,7 +91,7 @@ class SpeculativeBatch(Batch):
         self.model.catch_up(self.cache, past, self.mask, [DRAFTER])
         tokens, logits, raw = [ids], [], []
         for ahead, position in enumerate(positions.split(1, dim=1)):
-            mask = self._columns(seen, past + 1 + ahead)
+            mask = self._mask(seen, past + 1 + ahead)
             output = self.run_member(DRAFTER, tokens[-1], mask, position, self.cache, logits_to_keep=1)
             raw.append(output.logits)
             logits.append(self.model.draft_logits(DRAFTER, output.logits))
@@ -114,7 +114,7 @@ class SpeculativeBatch(Batch):
             self.model.catch_up(self.cache, past, self.mask)
         output = self.run(
             input_ids=ids,
-            attention_mask=self._columns(seen, past + new),
+            attention_mask=self._mask(seen, past + new),
             position_ids=positions,
             past_key_values=self.cache,
             use_cache=True,

@@ -22,6 +22,8 @@ from thinklogit.decode.batch import Row
 from thinklogit.decode.drafting import Drafting
 from thinklogit.decode.speculative import MOST_HOLES, SpeculativeBatch
 
+LENGTH = 6
+"""Drafts a round where no number is given: another number would be compiled anew."""
 WIDTH = 64
 """Columns are a multiple of it, so that texts of about one length are decoded by the same compiled steps."""
 
@@ -33,7 +35,8 @@ class StaticBatch(SpeculativeBatch):
         model: the trio.
         pad_id: what prompts are padded with.
         stopped: whether a row has ended, asked after every token.
-        drafting: of a fixed length.
+        drafting: how many to draft, and the counts; LENGTH where it would adapt.
+        columns: what the cache is to hold at least.
         compile_config: how to compile what a round runs; None runs it as it is.
     """
 
@@ -43,10 +46,11 @@ class StaticBatch(SpeculativeBatch):
         pad_id: int,
         stopped: Callable[[Row], bool],
         drafting: Drafting,
+        columns: int,
         compile_config: CompileConfig | None,
     ) -> None:
         super().__init__(model, pad_id, stopped, drafting)
-        self.columns = 0
+        self.columns = columns
         if compile_config is not None:
             settings = compile_config.to_dict()
             self.run = _apart(torch.compile(model.__call__, **settings))
@@ -60,14 +64,15 @@ class StaticBatch(SpeculativeBatch):
     def _new_cache(self, rows: list[Row]) -> Cache:
         longest = max(len(row.prompt_ids) + row.params.max_new_tokens for row in rows)
         holes = 0 if len(rows) == 1 else math.ceil(longest * MOST_HOLES)
-        self.columns = -(-(longest + holes + 1 + self._length()) // WIDTH) * WIDTH
+        needed = math.ceil((longest + holes + 1 + self._length()) / WIDTH) * WIDTH
+        self.columns = max(self.columns, needed)
         return StaticCache(config=self.model.config, max_cache_len=self.columns)
 
     def _length(self) -> int:
-        return self.drafting.length(len(self.rows))
+        return self.drafting.fixed or LENGTH
 
-    def _columns(self, seen: Int[Tensor, "batch total"], length: int) -> Int[Tensor, "batch columns"]:
-        """All there are: what stands beyond a token is not seen from it."""
+    def _mask(self, seen: Int[Tensor, "batch total"], length: int) -> Int[Tensor, "batch columns"]:
+        """Of all columns there are: a causal mask hides what stands beyond a token."""
         return pad(seen, (0, self.columns - seen.shape[1]))
 
 

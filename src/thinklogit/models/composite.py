@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, Pre
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import can_return_tuple
+from transformers.utils.generic import is_flash_attention_requested
 
 from thinklogit.models import loading
 from thinklogit.models.caches import (
@@ -80,6 +81,10 @@ class ThinkLogitForCausalLM(GuidedGenerationMixin, PreTrainedModel):
         # Not modules of ours: only to tell at saving which members still are what the config refers to.
         self._referred = {name: member for name, member in members.items() if config.member_refs[name].model}
         self.fusion = Fusion(config, self.target.device)
+        attention = [member.config._attn_implementation for member in members.values()]
+        # transformers decides by it what masks to make: one member with flash attention is enough.
+        flash = [each for each in attention if is_flash_attention_requested(requested_attention_implementation=each)]
+        self.config._attn_implementation = (flash or attention)[0]
         self.languages: dict[int, Languages] = {}
         """Of each guider that has another tokenizer, what it and the target mean by their tokens; loading fills it."""
         self.post_init()

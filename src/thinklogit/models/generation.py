@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxtyping import Int
 from torch import Tensor
-from transformers import GenerationMixin
+from transformers import GenerationConfig, GenerationMixin
 from transformers.cache_utils import Cache
 from transformers.masking_utils import create_masks_for_generate
 
@@ -112,6 +112,11 @@ class GuidedGenerationMixin(GenerationMixin):
         }
         masks = create_masks_for_generate(**(kwargs | of_target))
         return masks["full_attention"] if isinstance(masks, dict) else masks
+
+    def _valid_auto_compile_criteria(self, model_kwargs: dict[str, Any], generation_config: GenerationConfig) -> bool:
+        quantizers = [getattr(self.member(name), "hf_quantizer", None) for name in self.config.member_refs]
+        compile_too = all(each is None or each.is_compileable for each in quantizers)
+        return compile_too and super()._valid_auto_compile_criteria(model_kwargs, generation_config)
 
     def _get_candidate_generator(self, *args: Any, model_kwargs: dict[str, Any], **kwargs: Any) -> Any:
         # transformers hands the model's arguments on to the assistant, which knows nothing of guidance.
