@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,12 @@ def test_only_problems_that_both_answered_are_compared_and_the_others_named():
     found = compare(a, b)
     assert (found.only_a, found.only_b, found.accuracy.problems) == (("only",), ("other",), 3)
     assert found.accuracy.a == pytest.approx(2.5 / 3)
+
+
+def test_the_order_of_a_log_changes_nothing():
+    a, b = numbered(BETTER), numbered(WORSE, system="target")
+    turned = replace(a, outcomes=a.outcomes[::-1])
+    assert compare(turned, b) == compare(a, b)
 
 
 def test_the_same_completions_differ_by_nothing():

@@ -73,7 +73,7 @@ class Comparisons(NamedTuple):
 
 
 class _Paired(NamedTuple):
-    """One task: its problems that both answered, in the order of A."""
+    """One task: its problems that both answered, by id."""
 
     a: Measurement
     b: Measurement
@@ -123,7 +123,8 @@ def _pair(a: Measurement, b: Measurement) -> _Paired:
             "run one of them again"
         )
     of_a, of_b = by_problem(a), by_problem(b)
-    pairs = {problem: (of_a[problem], of_b[problem]) for problem in of_a if problem in of_b}
+    # in one order, whatever the logs' was: the same answers give the same interval
+    pairs = {problem: (of_a[problem], of_b[problem]) for problem in sorted(of_a.keys() & of_b.keys())}
     if len(pairs) < 2:
         raise OptionError(
             f"{a.task}: a paired comparison needs 2 problems or more that both answered; got {len(pairs)} "
