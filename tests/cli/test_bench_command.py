@@ -17,6 +17,7 @@ def small(monkeypatch):
     monkeypatch.setattr(trios, "trios", lambda: [lambda: prepared])
 
 
+@pytest.mark.slow
 def test_cells_as_json_or_a_table(small, thinklogit, tmp_path):
     ran = thinklogit("bench", "--quick", "--rounds", 1, "--new-tokens", 24, "--batch", 1, "--batch", 4, "--json", "-")
     told = json.loads(ran.out)

@@ -79,6 +79,7 @@ def test_the_process_ends_with_its_caller():
     assert not decoding.exists() or "zombie" in (decoding / "status").read_text()
 
 
+@pytest.mark.slow
 def test_the_process_keeps_freed_memory_unless_its_user_says_otherwise(background, monkeypatch):
     def environment(engine):
         return Path(f"/proc/{engine.process.pid}/environ").read_text().split("\0")

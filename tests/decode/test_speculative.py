@@ -57,11 +57,17 @@ def texts(trio, params, speculate="off", prompts=PROMPTS, **kwargs):
     return [(each.text, each.new_tokens, each.finish_reason) for each in made]
 
 
+@pytest.fixture(scope="module")
+def greedy():
+    """Trios with their settings, the texts that plain decoding gives, and batch sizes to draft them in."""
+    cases = ((near_trio(), 0, (1, 32)), (near_trio(), 6, (2,)), (pico_trio(), 1, (3,)))
+    settings = [SamplingParams(max_new_tokens=16, warmup_tokens=warmup) for _, warmup, _ in cases]
+    return [(trio, each, texts(trio, each), sizes) for (trio, _, sizes), each in zip(cases, settings, strict=True)]
+
+
 @pytest.mark.parametrize("length", LENGTHS)
-def test_greedy_is_plain_greedy_for_every_draft_length(length):
-    for trio, warmup, batch_sizes in ((near_trio(), 0, (1, 32)), (near_trio(), 6, (2,)), (pico_trio(), 1, (3,))):
-        params = SamplingParams(max_new_tokens=16, warmup_tokens=warmup)
-        plain = texts(trio, params)
+def test_greedy_is_plain_greedy_for_every_draft_length(length, greedy):
+    for trio, params, plain, batch_sizes in greedy:
         for batch_size in batch_sizes:
             assert texts(trio, params, length, batch_size=batch_size) == plain
 
@@ -100,12 +106,18 @@ def test_drafts_that_never_stand(length):
     assert never.counts.rate == 0
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 32])
-def test_sampled_text_depends_on_its_seed_alone(batch_size):
-    """Not on how many tokens are drafted, nor on what is beside it: each place has its own draft and its own test."""
+@pytest.fixture(scope="module")
+def sampled():
+    """A trio, settings, and the texts that drafts of one token give, one row at a time."""
     params = SamplingParams(max_new_tokens=24, temperature=0.9, top_p=0.9, n=2, seed=3, warmup_tokens=4)
     trio = near_trio()
-    one = texts(trio, params, 1, batch_size=1)
+    return trio, params, texts(trio, params, 1, batch_size=1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_sampled_text_depends_on_its_seed_alone(batch_size, sampled):
+    """Not on how many tokens are drafted, nor on what is beside it: each place has its own draft and its own test."""
+    trio, params, one = sampled
     assert len(set(one)) == len(one)
     for length in (2, 7, "auto"):
         assert texts(trio, params, length, batch_size=batch_size) == one
@@ -130,7 +142,7 @@ def sequence_law(trio, prompt, new, params):
     ("length", "sampling"),
     [
         (1, {"temperature": 1.0}),
-        (3, {"temperature": 0.7, "top_p": 0.8}),
+        pytest.param(3, {"temperature": 0.7, "top_p": 0.8}, marks=pytest.mark.slow),
         pytest.param(1, {"temperature": 1.3, "top_k": 3}, marks=pytest.mark.slow),
         (3, {"temperature": 1.0, "warmup_tokens": 2}),
     ],

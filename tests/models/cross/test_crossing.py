@@ -119,6 +119,7 @@ def test_a_text_that_was_cut_back_and_goes_on_otherwise_is_read_anew(cross, aske
         assert torch.allclose(said([row], followed, target), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_many_rows_each_with_its_own_boundaries_are_as_one_by_one(cross):
     """200 rows, at as many places of their texts; each then goes on by some tokens of its own."""
     model, tokenizer = cross
