@@ -1,6 +1,7 @@
 """Pico models: random weights of real architectures, small enough to build anew in every test."""
 
 import os
+import signal
 from importlib.util import find_spec
 
 # Before torch is there: two workers of two threads each on two cores wait for each other, and take four times as long.
@@ -14,6 +15,9 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from thinklogit.models.composite import Guider, ThinkLogitForCausalLM
+
+# A shell's background job ignores it, and so would every process that a test starts in order to interrupt it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 VOCAB = 61
 collect_ignore_glob = [] if find_spec("vllm") else ["decode/vllm/*"]  # those run in their own environment: test-vllm
