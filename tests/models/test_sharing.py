@@ -235,10 +235,12 @@ def test_an_adapter_for_a_model_of_another_size(members, tmp_path):
         ThinkLogitForCausalLM.from_pretrained(folder, config=config)
 
 
-@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bfloat16 that oneDNN would use")
-def test_layers_of_two_members_are_packed_once(members, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "SMALLEST", 1)
-    model, _ = thinklogit.load(composed(members, tmp_path / "trio"), dtype=torch.bfloat16)
+@pytest.mark.parametrize("computes_with_weights", [False, True])
+def test_layers_of_two_members_are_packed_once(computes_with_weights, members, tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "SMALLEST", dict.fromkeys(packing.SMALLEST, 1))
+    adapter = save_adapter(tmp_path / "adapter", members / "base", use_dora=computes_with_weights)
+    guider = MemberRef(str(members / "base"), adapter=str(adapter))
+    model, _ = thinklogit.load(composed(members, tmp_path / "trio", guider), dtype=torch.float32)
     before = model.generate(PROMPT, max_new_tokens=10, do_sample=False).tolist()
     bytes_before = packing.weight_bytes(model)
     of_target, of_both = 3 * 7 + 1, 2 * 7 + 1  # and a head

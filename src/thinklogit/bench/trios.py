@@ -14,9 +14,11 @@ from thinklogit.models.composite import Guider, ThinkLogitForCausalLM
 from thinklogit.models.packing import pack, weight_bytes
 from thinklogit.models.trios import load
 
-TARGET = Size(hidden=2048, layers=8, feed_forward=14848)
-SMALL = Size(hidden=1024, layers=3, feed_forward=3584)
-"""21 to 1 in parameters, as 32B to 1.5B is. Few wide layers: a large model's layer is streamed longer than launched."""
+SIZES = Size(hidden=2048, layers=8, feed_forward=14848), Size(hidden=1024, layers=3, feed_forward=3584)
+"""The target's and the small members'. 21 to 1 in parameters, as 32B to 1.5B is; few wide layers, for a large model's
+layer is streamed longer than launched."""
+QUICK_SIZES = Size(hidden=2048, layers=4, feed_forward=14848), Size(hidden=1024, layers=3, feed_forward=1792)
+"""Half as large; the small members' launches then weigh more than in a real trio."""
 QUESTIONS = 32
 LONG_ENOUGH = 4
 """The least level of the problems asked: their guided answers are longer than what is measured."""
@@ -45,10 +47,10 @@ class Prepared:
         return {name: streamed_bytes(self.model.member(name)) for name in self.model.config.member_refs}
 
 
-def trios(target: Size = TARGET, small: Size = SMALL) -> Iterator[Callable[[], Prepared]]:
+def trios(quick: bool = False) -> Iterator[Callable[[], Prepared]]:
     """What there is to measure on this machine; each is made when called, and large."""
     yield mini
-    yield lambda: inflated_mini(target, small)
+    yield lambda: inflated_mini(*(QUICK_SIZES if quick else SIZES))
     if torch.cuda.is_available():
         yield lambda: random_trio("7B + 2 x 1.5B, random weights", QWEN_7B)
         yield lambda: random_trio("32B + 2 x 1.5B, random weights", QWEN_32B)
@@ -61,17 +63,22 @@ def mini() -> Prepared:
 
 
 def inflated_mini(target: Size, small: Size) -> Prepared:
-    """The mini trio's answers at the cost of larger members, in bfloat16."""
+    """The mini trio's answers at the cost of larger members, in bfloat16 where this machine has it."""
+    # On a CPU without it nine rows of bfloat16 cost eight times what one does: nobody would decode so.
+    has_bfloat16 = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    dtype = torch.bfloat16 if has_bfloat16 else torch.float32
     model, tokenizer = load("mini")
     pair, sizes = model.guiders[0], {"guider": small, "base": small}
-    guider, base = (inflated(getattr(pair, name), size, torch.bfloat16).to(_device()) for name, size in sizes.items())
+    guider, base = (inflated(getattr(pair, name), size, dtype).to(_device()) for name, size in sizes.items())
     trio = ThinkLogitForCausalLM.from_members(
-        inflated(model.target, target, torch.bfloat16).to(_device()),
+        inflated(model.target, target, dtype).to(_device()),
         [Guider(guider, base, model.config.guider_refs[0].alpha)],
         warmup_tokens=model.config.warmup_tokens,
     )
+    weights = trio.target.num_parameters()
     pack(trio)
-    return Prepared("mini, inflated", trio, _questions(tokenizer))
+    name = f"mini, inflated to {weights / 1e6:.0f}M, {str(dtype).removeprefix('torch.')}"
+    return Prepared(name, trio, _questions(tokenizer))
 
 
 def random_trio(name: str, shape: dict[str, Any], small: dict[str, Any] = QWEN_1_5B) -> Prepared:
