@@ -83,8 +83,9 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
 def hardware() -> dict[str, Any]:
     """What it was measured on."""
     cuda = torch.cuda.is_available()
+    processor = f"{platform.machine()} ({torch.backends.cpu.get_cpu_capability()})"
     return {
-        "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name() if cuda else processor,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
