@@ -72,6 +72,14 @@ def test_cells_tell_medians_ratios_and_what_stood(inflated):
     assert 1.0 <= low < 3.0 < high <= 50.0
 
 
+def test_no_other_round_begins_when_the_time_is_up(inflated):
+    ways = [Contender("a", 1, lambda number: 1.0), Contender("b", 1, lambda number: 2.0)]
+    turns = []
+    cells = list(measure(inflated, ways, 5, lambda: turns.append(1), until=0.0))
+    assert [cell.rounds for cell in cells] == [1, 1]
+    assert len(turns) == 4  # one uncounted, one that counts
+
+
 def test_random_members_of_published_shapes(monkeypatch):
     monkeypatch.setattr(trios, "QWEN_VOCABULARY", 500)
     prepared = trios.random_trio("tiny", TINY, {**TINY, "hidden_size": 32})

@@ -1,11 +1,13 @@
 """Contenders in turns, so that all see the same machine; medians over rounds, with bootstrap intervals."""
 
+import math
 import os
 import platform
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -30,6 +32,7 @@ class Cell:
     trio: str
     name: str
     batch: int
+    rounds: int
     tokens_per_s: float
     ratio_to_target: float
     interval: tuple[float, float]
@@ -42,11 +45,20 @@ class Cell:
 
 
 def measure(
-    prepared: Prepared, contenders: Sequence[Contender], rounds: int, on_round: Callable[[], object]
+    prepared: Prepared,
+    contenders: Sequence[Contender],
+    rounds: int,
+    on_round: Callable[[], object],
+    until: float = math.inf,
 ) -> Iterator[Cell]:
-    """Measure contenders of one batch size; the first is what the others are compared with."""
+    """Measure contenders of one batch size; the first is what the others are compared with.
+
+    Once `perf_counter` is past `until` no other round begins, but one there is.
+    """
     speeds: dict[str, list[float]] = {each.name: [] for each in contenders}
     for number in range(UNCOUNTED_ROUNDS + rounds):
+        if number > UNCOUNTED_ROUNDS and perf_counter() > until:
+            break
         for contender in contenders:
             speed = contender.round(number)
             if number >= UNCOUNTED_ROUNDS:
@@ -61,6 +73,7 @@ def measure(
             prepared.name,
             contender.name,
             contender.batch,
+            len(own),
             speed,
             statistics.median(ratios),
             median_interval(ratios),

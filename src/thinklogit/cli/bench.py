@@ -1,12 +1,14 @@
 """`thinklogit bench`: how fast guided decoding is beside its target alone, on this machine."""
 
 import json as json_format
+import math
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from thinklogit.bench.measure import Cell
 
 QUICK_ROUNDS, QUICK_TOKENS = 3, 20
+QUICK_S = 120.0
+"""After so long a quick look begins no other round where there is one: what is left then fits into 3 minutes."""
 FEWEST_ROUNDS = 3
 IDLE = 0.5
 
@@ -40,8 +44,8 @@ def bench(
         batch: Rows decoded side by side; may be given several times [default: 1 and 8].
         rounds: Timed turns of each contender, after one that is not counted.
         new_tokens: Tokens that each row decodes in a turn.
-        quick: A look at it within 3 minutes: 3 rounds of 20 tokens a row, where more drafts stand than later, on a copy
-            half as large, whose small members weigh more than a real trio's.
+        quick: A look at it within 3 minutes: at most 3 rounds of 20 tokens a row, where more drafts stand than later,
+            on a copy half as large, whose small members weigh more than a real trio's.
         json: Write the figures as JSON to this file, or to standard output for "-".
     """
     if quick:
@@ -55,6 +59,7 @@ def bench(
 
     where = hardware()
     cells = _cells(batch, rounds, new_tokens, quick)
+    fewest = min(cell.rounds for cell in cells)
     settings = {"rounds": rounds, "new_tokens": new_tokens}
     told = json_format.dumps({"hardware": where, **settings, "cells": [asdict(cell) for cell in cells]}, indent=2)
     if json == "-":
@@ -63,9 +68,12 @@ def bench(
     if json:
         Path(json).write_text(told + "\n")
     _print(cells)
-    print(f"On {where['device']}, {where['threads']} threads; {rounds} rounds of {new_tokens} tokens a row, medians.")
+    rounds_made = rounds if fewest == rounds else f"{fewest} to {rounds}"
+    print(
+        f"On {where['device']}, {where['threads']} threads; {rounds_made} rounds of {new_tokens} tokens a row, medians."
+    )
     print("Accepted: of the drafts tested. A round: tokens it yields. Drafts: as many as most rounds drafted.")
-    if rounds < FEWEST_ROUNDS:
+    if fewest < FEWEST_ROUNDS:
         print(f"Of fewer than {FEWEST_ROUNDS} rounds an interval says nothing.")
     if where["load_before"] > IDLE:
         print(f"The machine was not idle (load {where['load_before']:.1f} before): quote no figure of this run.")
@@ -82,13 +90,14 @@ def _cells(batches: Sequence[int], rounds: int, new_tokens: int, quick: bool) ->
 
     logging.set_verbosity_error()  # assisted decoding passes itself what it then warns of
     cells = []
+    until = perf_counter() + QUICK_S if quick else math.inf
     for make in trios(quick):
         with quiet("making members"):
             prepared = make()
         for batch in batches:
             measured = contenders(prepared, batch, new_tokens, static=torch.cuda.is_available())
             with _bar(f"{prepared.name}, batch {batch}", (1 + rounds) * len(measured)) as on_round:
-                cells += measure(prepared, measured, rounds, on_round)
+                cells += measure(prepared, measured, rounds, on_round, until)
         del prepared, measured  # the next is large too
     return cells
 
