@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thinklogit.bench.measure import Cell
 
 QUICK_ROUNDS, QUICK_TOKENS = 3, 20
-QUICK_S = 120.0
+QUICK_S = 90.0
 """After so long a quick look begins no other round where there is one: what is left then fits into 3 minutes."""
 FEWEST_ROUNDS = 3
 IDLE = 0.5
